@@ -1,0 +1,31 @@
+# Sourced by install.sh and tests/run.sh: one place that decides which build of PyTorch a machine gets.
+# shellcheck shell=bash
+
+TORCH_VERSION=2.13.0
+TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+
+# Prints "cuda" where an NVIDIA driver answers, else "cpu". DRAGDIFFUSION_TORCH=cpu|cuda decides it by hand.
+torch_build() {
+  if [ -n "${DRAGDIFFUSION_TORCH:-}" ]; then
+    echo "$DRAGDIFFUSION_TORCH"
+  elif command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then
+    echo cuda
+  else
+    echo cpu
+  fi
+}
+
+# install_torch PYTHON BUILD: the pinned PyTorch into PYTHON's environment. With BUILD cpu the index of CPU wheels is
+# added: its "+cpu" version outranks the plain one, which on Linux brings gigabytes of CUDA.
+install_torch() {
+  local python=$1 build=$2 index=()
+  if "$python" -c "import torch, sys; sys.exit(torch.__version__.split('+')[0] != '$TORCH_VERSION')" 2>/dev/null; then
+    return
+  fi
+  case $build in
+    cuda) ;;
+    cpu) index=(--extra-index-url "$TORCH_CPU_INDEX" --retries 1 --timeout 30) ;;
+    *) echo "DRAGDIFFUSION_TORCH is '$build': set it to cpu or cuda." >&2; return 2 ;;
+  esac
+  "$python" -m pip install --quiet "torch==$TORCH_VERSION" "${index[@]}"
+}

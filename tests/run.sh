@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Every check of the project in one command; the same on a laptop and in CI.
+#
+#   bash tests/run.sh                  everything
+#   bash tests/run.sh -m "not slow"    arguments go to pytest
+#
+# Makes .venv in the checkout, provisions GIMP 3 for the tests (as root, cached), and leaves the rest of the machine alone.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source install/torch.sh
+
+step() { printf '\n== %s\n' "$*"; }
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10; do
+    if [ -n "$candidate" ] && "$candidate" -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "No Python 3.10 or newer was found: install one, or name it with PYTHON=/path/to/python3." >&2
+  return 1
+}
+
+step "environment"
+python=.venv/bin/python
+[ -x "$python" ] || "$(find_python)" -m venv .venv
+stamp=$(cat pyproject.toml install/torch.sh | sha256sum | cut -d' ' -f1)
+if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
+  "$python" -m pip install --quiet --upgrade pip
+  DRAGDIFFUSION_TORCH=cpu install_torch "$python" cpu
+  "$python" -m pip install --quiet --editable '.[dev]'
+  echo "$stamp" >.venv/stamp
+fi
+"$python" -c 'import torch, diffusers, transformers; print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, transformers {transformers.__version__}")'
+export PATH="$PWD/.venv/bin:$PATH"
+
+step "format, lint, types, import contracts"
+ruff format --check .
+ruff check .
+mypy
+lint-imports
+
+step "generated protobuf code"
+bash protos/generate.sh --check
+
+step "the plug-in's packages"
+bash install/vendor.sh
+
+step "GIMP 3"
+if [ "$(id -u)" = 0 ]; then
+  bash install/gimp_tree.sh
+elif ! command -v gimp-console >/dev/null; then
+  printf '%s\n' "!!! GIMP 3 is not installed and this is not root: the GIMP tests will be SKIPPED." >&2
+fi
+
+step "tests"
+python -m pytest "$@"
