@@ -20,6 +20,12 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODE_DEFAULT: _ClassVar[Mode]
     MODE_REFERENCE: _ClassVar[Mode]
 
+class SupervisionTarget(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SUPERVISION_TARGET_UNSPECIFIED: _ClassVar[SupervisionTarget]
+    SUPERVISION_TARGET_CURRENT: _ClassVar[SupervisionTarget]
+    SUPERVISION_TARGET_ORIGINAL: _ClassVar[SupervisionTarget]
+
 class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     STAGE_UNSPECIFIED: _ClassVar[Stage]
@@ -38,6 +44,9 @@ PIXEL_FORMAT_Y8: PixelFormat
 MODE_UNSPECIFIED: Mode
 MODE_DEFAULT: Mode
 MODE_REFERENCE: Mode
+SUPERVISION_TARGET_UNSPECIFIED: SupervisionTarget
+SUPERVISION_TARGET_CURRENT: SupervisionTarget
+SUPERVISION_TARGET_ORIGINAL: SupervisionTarget
 STAGE_UNSPECIFIED: Stage
 STAGE_QUEUED: Stage
 STAGE_LOADING_MODEL: Stage
@@ -113,7 +122,7 @@ class Trajectory(_message.Message):
     def __init__(self, points: _Optional[_Iterable[_Union[Point, _Mapping]]] = ...) -> None: ...
 
 class HyperParameters(_message.Message):
-    __slots__ = ("num_inference_steps", "inversion_strength", "max_drag_steps", "learning_rate", "mask_weight", "supervision_radius", "tracking_radius", "arrival_distance", "drag_steps_per_timestep", "lora_steps", "lora_rank", "lora_learning_rate", "lora_batch_size", "guidance_scale", "reference_start_step", "reference_start_layer", "feature_block")
+    __slots__ = ("num_inference_steps", "inversion_strength", "max_drag_steps", "learning_rate", "mask_weight", "supervision_radius", "tracking_radius", "arrival_distance", "drag_steps_per_timestep", "lora_steps", "lora_rank", "lora_learning_rate", "lora_batch_size", "guidance_scale", "reference_start_step", "reference_start_layer", "feature_block", "feature_scale", "lock_outside_mask", "pixel_centres", "supervision_target")
     NUM_INFERENCE_STEPS_FIELD_NUMBER: _ClassVar[int]
     INVERSION_STRENGTH_FIELD_NUMBER: _ClassVar[int]
     MAX_DRAG_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +140,10 @@ class HyperParameters(_message.Message):
     REFERENCE_START_STEP_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_START_LAYER_FIELD_NUMBER: _ClassVar[int]
     FEATURE_BLOCK_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_SCALE_FIELD_NUMBER: _ClassVar[int]
+    LOCK_OUTSIDE_MASK_FIELD_NUMBER: _ClassVar[int]
+    PIXEL_CENTRES_FIELD_NUMBER: _ClassVar[int]
+    SUPERVISION_TARGET_FIELD_NUMBER: _ClassVar[int]
     num_inference_steps: int
     inversion_strength: float
     max_drag_steps: int
@@ -148,7 +161,11 @@ class HyperParameters(_message.Message):
     reference_start_step: int
     reference_start_layer: int
     feature_block: int
-    def __init__(self, num_inference_steps: _Optional[int] = ..., inversion_strength: _Optional[float] = ..., max_drag_steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., mask_weight: _Optional[float] = ..., supervision_radius: _Optional[int] = ..., tracking_radius: _Optional[int] = ..., arrival_distance: _Optional[float] = ..., drag_steps_per_timestep: _Optional[int] = ..., lora_steps: _Optional[int] = ..., lora_rank: _Optional[int] = ..., lora_learning_rate: _Optional[float] = ..., lora_batch_size: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., reference_start_step: _Optional[int] = ..., reference_start_layer: _Optional[int] = ..., feature_block: _Optional[int] = ...) -> None: ...
+    feature_scale: float
+    lock_outside_mask: bool
+    pixel_centres: bool
+    supervision_target: SupervisionTarget
+    def __init__(self, num_inference_steps: _Optional[int] = ..., inversion_strength: _Optional[float] = ..., max_drag_steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., mask_weight: _Optional[float] = ..., supervision_radius: _Optional[int] = ..., tracking_radius: _Optional[int] = ..., arrival_distance: _Optional[float] = ..., drag_steps_per_timestep: _Optional[int] = ..., lora_steps: _Optional[int] = ..., lora_rank: _Optional[int] = ..., lora_learning_rate: _Optional[float] = ..., lora_batch_size: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., reference_start_step: _Optional[int] = ..., reference_start_layer: _Optional[int] = ..., feature_block: _Optional[int] = ..., feature_scale: _Optional[float] = ..., lock_outside_mask: _Optional[bool] = ..., pixel_centres: _Optional[bool] = ..., supervision_target: _Optional[_Union[SupervisionTarget, str]] = ...) -> None: ...
 
 class PrepareRequest(_message.Message):
     __slots__ = ("image", "mask", "region", "trajectories", "prompt", "model", "mode", "hyper_parameters", "seed")
@@ -309,7 +326,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "device", "device_memory_bytes", "device_memory_free_bytes", "process_memory_bytes", "loaded_model", "queue_length", "prepared_images", "prepared_bytes", "log_file", "pid")
+    __slots__ = ("version", "device", "device_memory_bytes", "device_memory_free_bytes", "process_memory_bytes", "loaded_model", "queue_length", "prepared_images", "prepared_bytes", "log_file", "pid", "engine_ready", "dtype", "buffer_bytes", "idle_seconds")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -321,6 +338,10 @@ class GetStatusResponse(_message.Message):
     PREPARED_BYTES_FIELD_NUMBER: _ClassVar[int]
     LOG_FILE_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_READY_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_BYTES_FIELD_NUMBER: _ClassVar[int]
+    IDLE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     version: str
     device: str
     device_memory_bytes: int
@@ -332,7 +353,23 @@ class GetStatusResponse(_message.Message):
     prepared_bytes: int
     log_file: str
     pid: int
-    def __init__(self, version: _Optional[str] = ..., device: _Optional[str] = ..., device_memory_bytes: _Optional[int] = ..., device_memory_free_bytes: _Optional[int] = ..., process_memory_bytes: _Optional[int] = ..., loaded_model: _Optional[str] = ..., queue_length: _Optional[int] = ..., prepared_images: _Optional[int] = ..., prepared_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...
+    engine_ready: bool
+    dtype: str
+    buffer_bytes: int
+    idle_seconds: float
+    def __init__(self, version: _Optional[str] = ..., device: _Optional[str] = ..., device_memory_bytes: _Optional[int] = ..., device_memory_free_bytes: _Optional[int] = ..., process_memory_bytes: _Optional[int] = ..., loaded_model: _Optional[str] = ..., queue_length: _Optional[int] = ..., prepared_images: _Optional[int] = ..., prepared_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., pid: _Optional[int] = ..., engine_ready: _Optional[bool] = ..., dtype: _Optional[str] = ..., buffer_bytes: _Optional[int] = ..., idle_seconds: _Optional[float] = ...) -> None: ...
+
+class ShutdownRequest(_message.Message):
+    __slots__ = ("only_if_idle",)
+    ONLY_IF_IDLE_FIELD_NUMBER: _ClassVar[int]
+    only_if_idle: bool
+    def __init__(self, only_if_idle: _Optional[bool] = ...) -> None: ...
+
+class ShutdownResponse(_message.Message):
+    __slots__ = ("stopping",)
+    STOPPING_FIELD_NUMBER: _ClassVar[int]
+    stopping: bool
+    def __init__(self, stopping: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

@@ -64,6 +64,11 @@ class DragDiffusionStub:
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=dragdiffusion__rpc_dot_drag__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.Shutdown = channel.unary_unary(
+                '/dragdiffusion.v1.DragDiffusion/Shutdown',
+                request_serializer=dragdiffusion__rpc_dot_drag__pb2.ShutdownRequest.SerializeToString,
+                response_deserializer=dragdiffusion__rpc_dot_drag__pb2.ShutdownResponse.FromString,
+                _registered_method=True)
 
 
 class DragDiffusionServicer:
@@ -109,6 +114,13 @@ class DragDiffusionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Shutdown(self, request, context):
+        """Stops the daemon: running edits end with UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DragDiffusionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -141,6 +153,11 @@ def add_DragDiffusionServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=dragdiffusion__rpc_dot_drag__pb2.ListModelsRequest.FromString,
                     response_serializer=dragdiffusion__rpc_dot_drag__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'Shutdown': grpc.unary_unary_rpc_method_handler(
+                    servicer.Shutdown,
+                    request_deserializer=dragdiffusion__rpc_dot_drag__pb2.ShutdownRequest.FromString,
+                    response_serializer=dragdiffusion__rpc_dot_drag__pb2.ShutdownResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -305,6 +322,33 @@ class DragDiffusion:
             '/dragdiffusion.v1.DragDiffusion/ListModels',
             dragdiffusion__rpc_dot_drag__pb2.ListModelsRequest.SerializeToString,
             dragdiffusion__rpc_dot_drag__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Shutdown(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dragdiffusion.v1.DragDiffusion/Shutdown',
+            dragdiffusion__rpc_dot_drag__pb2.ShutdownRequest.SerializeToString,
+            dragdiffusion__rpc_dot_drag__pb2.ShutdownResponse.FromString,
             options,
             channel_credentials,
             insecure,

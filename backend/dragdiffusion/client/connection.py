@@ -1,0 +1,140 @@
+"""A connection to the daemon: uploads what it lacks, then reads what it sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import grpc
+import numpy as np
+
+from dragdiffusion.daemon.buffers import CHUNK_BYTES, name_of
+from dragdiffusion.daemon.endpoint import Endpoint
+from dragdiffusion.engine.drag_types import Pixels
+from dragdiffusion_rpc import drag_pb2 as rpc
+from dragdiffusion_rpc.drag_pb2_grpc import DragDiffusionStub
+
+_FORMATS = {4: rpc.PIXEL_FORMAT_RGBA8, 3: rpc.PIXEL_FORMAT_RGB8, 1: rpc.PIXEL_FORMAT_Y8}
+_BYTES_PER_PIXEL = {pixel_format: size for size, pixel_format in _FORMATS.items()}
+_SHORT_SECONDS = 20.0  # for calls that answer at once
+_OPTIONS = (("grpc.max_receive_message_length", -1),)
+
+
+class DaemonError(Exception):
+    """What the daemon answers instead of a result: a sentence for the user."""
+
+    def __init__(self, message: str, *, code: grpc.StatusCode, field: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
+
+
+class Connection:
+    """Use as a context manager.
+
+    with Connection(endpoint) as daemon:
+        image = daemon.upload(pixels)
+        for event in daemon.drag(rpc.DragRequest(...)):
+            ...
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._channel = grpc.insecure_channel(endpoint.address, options=_OPTIONS)
+        self._stub = DragDiffusionStub(self._channel)
+        self._metadata = (("authorization", f"Bearer {endpoint.token}"),)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._channel.close()
+
+    def upload(self, pixels: Pixels) -> rpc.BufferReference:
+        """Let the daemon have these pixels; nothing is sent that it holds already."""
+        name = name_of(pixels)
+        reference = rpc.BufferReference(
+            sha256=name.sha256,
+            width=name.width,
+            height=name.height,
+            format=_FORMATS[name.bytes_per_pixel],
+        )
+        question = rpc.FindMissingRequest(buffers=[reference])
+        with _errors_translated():
+            if self._short(self._stub.FindMissing, question).missing:
+                self._stub.Upload(_upload_requests(reference, pixels), metadata=self._metadata)
+        return reference
+
+    def prepare(self, request: rpc.PrepareRequest) -> Iterator[rpc.PrepareEvent]:
+        """The events; closing the iterator cancels."""
+        return self._stream(self._stub.Prepare, request)
+
+    def drag(self, request: rpc.DragRequest) -> Iterator[rpc.DragEvent]:
+        """The events; closing the iterator cancels."""
+        return self._stream(self._stub.Drag, request)
+
+    def status(self, timeout: float = _SHORT_SECONDS) -> rpc.GetStatusResponse:
+        with _errors_translated():
+            return self._short(self._stub.GetStatus, rpc.GetStatusRequest(), timeout)
+
+    def models(self) -> rpc.ListModelsResponse:
+        with _errors_translated():
+            return self._short(self._stub.ListModels, rpc.ListModelsRequest())
+
+    def shut_down(self, *, only_if_idle: bool = False) -> bool:
+        """False: it is busy and was to stop only if idle."""
+        request = rpc.ShutdownRequest(only_if_idle=only_if_idle)
+        with _errors_translated():
+            return self._short(self._stub.Shutdown, request).stopping
+
+    def _short(self, method: Any, request: Any, timeout: float = _SHORT_SECONDS) -> Any:
+        return method(request, metadata=self._metadata, timeout=timeout)
+
+    def _stream(self, method: Any, request: Any) -> Iterator[Any]:
+        with _errors_translated():
+            call = method(request, metadata=self._metadata)
+            try:
+                yield from call
+            finally:
+                call.cancel()
+
+
+def to_pixels(reference: rpc.BufferReference, rows: bytes) -> Pixels:
+    """The pixels of a result: (h, w, channels), or (h, w) for masks."""
+    channels = _BYTES_PER_PIXEL[reference.format]
+    shape = (reference.height, reference.width, channels)
+    pixels = np.frombuffer(rows, np.uint8).reshape(shape)
+    return pixels[..., 0] if channels == 1 else pixels
+
+
+def _upload_requests(reference: rpc.BufferReference, pixels: Pixels) -> Iterator[rpc.UploadRequest]:
+    yield rpc.UploadRequest(header=reference)
+    rows = np.ascontiguousarray(pixels).reshape(-1)
+    for start in range(0, rows.size, CHUNK_BYTES):
+        yield rpc.UploadRequest(chunk=rows[start : start + CHUNK_BYTES].tobytes())
+
+
+@contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        trailers: dict[str, str | bytes] = {k: v for k, v in error.trailing_metadata() or ()}
+        raise DaemonError(
+            _sentence(error),
+            code=error.code(),
+            field=str(trailers.get("dragdiffusion-field", "")),
+        ) from error
+
+
+def _sentence(error: Any) -> str:
+    details = str(error.details() or "")
+    if error.code() is grpc.StatusCode.UNAVAILABLE and not details.startswith("The daemon"):
+        return "The daemon ended or cannot be reached; its log tells why."
+    return details or f"The daemon answered {error.code().name}."

@@ -1,0 +1,65 @@
+"""Finds the user's daemon, or starts one that outlives this program and ends when idle."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from dragdiffusion.client.connection import Connection, DaemonError
+from dragdiffusion.daemon import endpoint as endpoints
+from dragdiffusion.daemon.endpoint import Endpoint
+
+_START_SECONDS = 60.0
+_ANSWER_SECONDS = 5.0
+
+
+def find_daemon() -> Endpoint | None:
+    """The daemon that runs and answers, if there is one."""
+    endpoint = endpoints.read(endpoints.endpoint_file())
+    if endpoint is None or not endpoints.process_lives(endpoint.pid):
+        return None
+    try:
+        with Connection(endpoint) as daemon:
+            daemon.status(timeout=_ANSWER_SECONDS)
+    except DaemonError:
+        return None
+    return endpoint
+
+
+def find_or_start_daemon(command: tuple[str, ...] = ()) -> Endpoint:
+    """The running daemon; started with `command` (by default this program's own) if there is none."""
+    endpoint = find_daemon()
+    if endpoint is not None:
+        return endpoint
+    folder = endpoints.state_folder()
+    endpoints.make_private_folder(folder)
+    output = folder / "daemon-start.log"
+    process = _start_detached(command or _OWN_COMMAND, output)
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        endpoint = find_daemon()
+        if endpoint is not None:
+            return endpoint
+        if process.poll() not in (None, 0):
+            break
+        time.sleep(0.05)
+    raise DaemonError(f"The daemon did not start: see {output}.", code=grpc.StatusCode.UNAVAILABLE)
+
+
+_OWN_COMMAND = (sys.executable, "-m", "dragdiffusion", "serve")
+
+
+def _start_detached(command: tuple[str, ...], output: Path) -> subprocess.Popen[bytes]:
+    """In a session of its own, so that Ctrl-C and a closed terminal do not reach it."""
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    with output.open("wb") as stream:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, **apart
+        )

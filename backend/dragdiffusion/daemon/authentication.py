@@ -1,0 +1,52 @@
+"""Every call must carry the token of the endpoint file; the time of the last call that did is known."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import grpc
+
+
+class TokenInterceptor(grpc.ServerInterceptor):
+    """Refuses calls without "authorization: Bearer TOKEN"."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode()
+        self._last_call = self._call_before = time.monotonic()
+        self._refusal = grpc.unary_unary_rpc_method_handler(_refuse)
+
+    @property
+    def idle_seconds(self) -> float:
+        """Since the last call that was let in."""
+        return time.monotonic() - self._last_call
+
+    @property
+    def idle_seconds_before(self) -> float:
+        """As it was when the last call came."""
+        return self._last_call - self._call_before
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        for key, value in handler_call_details.invocation_metadata:
+            if key == "authorization" and self._fits(value):
+                self._call_before, self._last_call = self._last_call, time.monotonic()
+                return continuation(handler_call_details)
+        return self._refusal
+
+    def _fits(self, value: str | bytes) -> bool:
+        given = value.encode("utf-8") if isinstance(value, str) else value
+        return hmac.compare_digest(given, self._expected)
+
+
+def _refuse(request: Any, context: grpc.ServicerContext) -> NoReturn:
+    del request
+    context.abort(
+        grpc.StatusCode.UNAUTHENTICATED,
+        "The token is missing or wrong: read it from the daemon's endpoint file again.",
+    )

@@ -1,0 +1,34 @@
+"""The daemon's log: one file in the state folder, bounded in size, only for its owner."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import logging.handlers
+import warnings
+from pathlib import Path
+
+from dragdiffusion.settings import Settings
+
+_FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"
+
+
+def start_logging(settings: Settings, folder: Path) -> Path:
+    """Log to `daemon.log` in the folder, with at most `settings.log_files` older ones; the file's path."""
+    file = folder / "daemon.log"
+    handler = logging.handlers.RotatingFileHandler(
+        file,
+        maxBytes=settings.log_bytes,
+        backupCount=settings.log_files,
+        encoding="utf-8",
+    )
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    for chatty in ("httpx", "httpcore", "filelock"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")
+    faulthandler.enable((folder / "crash.log").open("w", encoding="utf-8"))
+    return file

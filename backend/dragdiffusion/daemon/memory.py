@@ -1,0 +1,40 @@
+"""The process's own memory, now and at its highest."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFERENCES = Path("/proc/self/clear_refs")
+
+
+def process_id() -> int:
+    return os.getpid()
+
+
+def resident_bytes() -> int:
+    """Resident set size."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def reset_peak() -> None:
+    """Let peak_bytes() count from now, where the system can (Linux)."""
+    try:
+        _CLEAR_REFERENCES.write_text("5")  # resets VmHWM, see proc(5)
+    except OSError:
+        return
+
+
+def peak_bytes() -> int:
+    """The highest resident set size since reset_peak(), or since the process began."""
+    try:
+        for line in _STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    information = psutil.Process().memory_info()
+    return int(getattr(information, "peak_wset", information.rss))  # Windows has peak_wset

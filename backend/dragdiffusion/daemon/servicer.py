@@ -1,0 +1,229 @@
+"""The RPC methods: what arrives is converted by `wire`, done by the workbench in its turn, and sent back as it happens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from dragdiffusion import __version__
+from dragdiffusion.daemon import memory, wire
+from dragdiffusion.daemon.buffers import BufferStore
+from dragdiffusion.daemon.jobs import JobQueue, Queued
+from dragdiffusion.daemon.progress import PaceBook, ProgressMeter, plan
+from dragdiffusion.daemon.statuses import errors_as_statuses
+from dragdiffusion.daemon.workbench import Edited, Prepared, Workbench
+from dragdiffusion.engine.config import DragConfig
+from dragdiffusion.engine.drag_types import DragRequest, DragStep, Preview, Stage, StageStep
+from dragdiffusion.engine.errors import InvalidRequest
+from dragdiffusion.models import catalogue
+from dragdiffusion.models.profiles import default_config
+from dragdiffusion.settings import Settings
+from dragdiffusion_rpc import drag_pb2 as rpc
+from dragdiffusion_rpc import drag_pb2_grpc
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the methods share."""
+
+    settings: Settings
+    buffers: BufferStore
+    queue: JobQueue
+    workbench: Workbench
+    paces: PaceBook
+    log_file: str
+
+
+class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
+    """Implements drag.proto."""
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        *,
+        stop_daemon: Callable[[], None],
+        idle_seconds: Callable[[], float],
+    ) -> None:
+        self._shop = workshop
+        self._stop_daemon = stop_daemon
+        self._idle_seconds = idle_seconds
+
+    # ---- pixels ----
+
+    def FindMissing(
+        self, request: rpc.FindMissingRequest, context: grpc.ServicerContext
+    ) -> rpc.FindMissingResponse:
+        with self._statuses(context):
+            holds = self._shop.buffers.holds
+            missing = [b for b in request.buffers if not holds(wire.to_buffer_name(b))]
+            return rpc.FindMissingResponse(missing=missing)
+
+    def Upload(
+        self, request_iterator: Iterator[rpc.UploadRequest], context: grpc.ServicerContext
+    ) -> rpc.UploadResponse:
+        with self._statuses(context):
+            first = next(request_iterator, rpc.UploadRequest())
+            if first.WhichOneof("part") != "header":
+                raise InvalidRequest("An upload begins with its header.", field="header")
+            name = wire.to_buffer_name(first.header)
+            self._shop.buffers.receive(name, _chunks(request_iterator))
+            return rpc.UploadResponse(buffer=first.header)
+
+    # ---- edits ----
+
+    def Prepare(
+        self, request: rpc.PrepareRequest, context: grpc.ServicerContext
+    ) -> Iterator[rpc.PrepareEvent]:
+        with self._statuses(context):
+            source, defaults = self._model_and_defaults(request)
+            order = wire.to_prepare_request(request, self._shop.buffers, defaults)
+            meter = self._meter(source, order, drag=False)
+            work = self._shop.workbench.prepare
+            for event in self._run(lambda stop: work(source, order, stop), context):
+                if isinstance(event, Prepared):
+                    done = wire.from_prepared(event, order.config, __version__)
+                    yield rpc.PrepareEvent(prepared=done)
+                else:
+                    yield rpc.PrepareEvent(progress=_progress(event, meter))
+
+    def Drag(
+        self, request: rpc.DragRequest, context: grpc.ServicerContext
+    ) -> Iterator[rpc.DragEvent]:
+        with self._statuses(context):
+            source, defaults = self._model_and_defaults(request.preparation)
+            order = wire.to_drag_request(request, self._shop.buffers, defaults)
+            meter = self._meter(source, order, drag=True)
+            work = self._shop.workbench.drag
+            for event in self._run(lambda stop: work(source, order, stop), context):
+                yield from _drag_events(event, meter, order.config)
+
+    # ---- the daemon ----
+
+    def GetStatus(
+        self, request: rpc.GetStatusRequest, context: grpc.ServicerContext
+    ) -> rpc.GetStatusResponse:
+        del request
+        with self._statuses(context):
+            shop = self._shop
+            total, free = shop.workbench.device_memory_bytes()
+            return rpc.GetStatusResponse(
+                version=__version__,
+                device=shop.workbench.device.name,
+                dtype=shop.workbench.device.dtype,
+                engine_ready=bool(shop.workbench.device.name),
+                device_memory_bytes=total,
+                device_memory_free_bytes=free,
+                process_memory_bytes=memory.resident_bytes(),
+                loaded_model=shop.workbench.loaded_model,
+                queue_length=shop.queue.num_edits,
+                prepared_images=len(shop.workbench.sessions),
+                prepared_bytes=shop.workbench.sessions.num_bytes,
+                buffer_bytes=shop.buffers.num_bytes,
+                log_file=shop.log_file,
+                pid=memory.process_id(),
+                idle_seconds=self._idle_seconds(),
+            )
+
+    def ListModels(
+        self, request: rpc.ListModelsRequest, context: grpc.ServicerContext
+    ) -> rpc.ListModelsResponse:
+        del request
+        with self._statuses(context):
+            default = catalogue.default_model(self._shop.settings.default_model)
+            models = list(catalogue.known_models())
+            if default not in models:
+                models.append(default)
+            return rpc.ListModelsResponse(
+                models=[wire.from_model(model) for model in models], default_model=default.name
+            )
+
+    def Shutdown(
+        self, request: rpc.ShutdownRequest, context: grpc.ServicerContext
+    ) -> rpc.ShutdownResponse:
+        with self._statuses(context):
+            if request.only_if_idle and self._shop.queue.num_edits:
+                return rpc.ShutdownResponse(stopping=False)
+            context.add_callback(self._stop_daemon)  # once the answer is sent
+            return rpc.ShutdownResponse(stopping=True)
+
+    # ---- shared ----
+
+    def _statuses(self, context: grpc.ServicerContext) -> Any:
+        return errors_as_statuses(context, self._shop.log_file)
+
+    def _model_and_defaults(
+        self, request: rpc.PrepareRequest
+    ) -> tuple[catalogue.ModelSource, DragConfig]:
+        if request.model:
+            source = catalogue.resolve(request.model)
+        else:
+            source = catalogue.default_model(self._shop.settings.default_model)
+        catalogue.find_files(source)
+        return source, default_config(wire.to_mode(request.mode), source.family)
+
+    def _meter(
+        self, source: catalogue.ModelSource, order: DragRequest, *, drag: bool
+    ) -> ProgressMeter:
+        bench = self._shop.workbench
+        stages = plan(
+            order.config,
+            load=not bench.is_loaded(source),
+            prepare=not bench.is_prepared(source, order),
+            drag=drag,
+        )
+        return ProgressMeter(
+            stages,
+            model=source.name,
+            lora_batch=order.config.lora.batch_size,
+            paces=self._shop.paces,
+        )
+
+    def _run(
+        self, work: Callable[[Any], Generator[Any, None, None]], context: grpc.ServicerContext
+    ) -> Iterator[Any]:
+        """The work's events in its turn; it is cancelled when the call ends, however it ends."""
+        queue = self._shop.queue
+        job = queue.submit(work)
+        if not context.add_callback(lambda: queue.cancel(job)):
+            queue.cancel(job)  # the call has ended already
+        yield from job.events()
+
+
+def _chunks(requests: Iterator[rpc.UploadRequest]) -> Iterator[bytes]:
+    for request in requests:
+        if request.WhichOneof("part") != "chunk":
+            raise InvalidRequest("After its header an upload has chunks only.", field="chunk")
+        yield request.chunk
+
+
+def _progress(event: object, meter: ProgressMeter) -> rpc.Progress:
+    if isinstance(event, Queued):
+        return wire.from_queue_position(event.position)
+    if isinstance(event, StageStep):
+        return wire.from_reading(meter.advance(event.stage, event.step, event.steps))
+    raise TypeError(f"unexpected event {event!r}")
+
+
+def _drag_events(
+    event: object, meter: ProgressMeter, config: DragConfig
+) -> Iterator[rpc.DragEvent]:
+    if isinstance(event, DragStep):
+        yield rpc.DragEvent(drag_step=wire.from_drag_step(event))
+        reading = meter.advance(Stage.DRAGGING, event.step, event.max_steps)
+        yield rpc.DragEvent(progress=wire.from_reading(reading))
+    elif isinstance(event, Preview):
+        yield rpc.DragEvent(preview=wire.from_preview(event))
+    elif isinstance(event, Edited):
+        for part in wire.from_edited(event, config, __version__):
+            if isinstance(part, rpc.EditedImage):
+                yield rpc.DragEvent(edited_image=part)
+            else:
+                yield rpc.DragEvent(pixel_chunk=part)
+    else:
+        yield rpc.DragEvent(progress=_progress(event, meter))

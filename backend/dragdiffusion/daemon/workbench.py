@@ -1,0 +1,222 @@
+"""The one device: its loaded model and its prepared images. Runs one edit, as a generator, from beginning to end.
+
+The engine is behind a protocol, so that this and everything above it is tested with a fake and starts without torch.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Hashable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dragdiffusion.daemon import memory
+from dragdiffusion.daemon.sessions import SessionStore
+from dragdiffusion.engine.drag_types import (
+    DragRequest,
+    EditedImage,
+    EditEvent,
+    Rectangle,
+    Stage,
+    StageStep,
+)
+from dragdiffusion.engine.errors import InvalidRequest, OutOfMemory
+from dragdiffusion.models.catalogue import ModelSource
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the edits run on."""
+
+    name: str = ""  # "cuda:0 NVIDIA GeForce RTX 4090", "cpu"
+    dtype: str = ""
+    torch_version: str = ""
+    diffusers_version: str = ""
+
+
+class Session(Protocol):
+    """A prepared image."""
+
+    @property
+    def region(self) -> Rectangle: ...
+    @property
+    def num_bytes(self) -> int: ...
+    @property
+    def phase_seconds(self) -> dict[str, float]: ...
+
+
+class Engine(Protocol):
+    """What the daemon needs of the engine; daemon/torch_engine.py has the real one."""
+
+    def start(self) -> Device:
+        """Import the libraries and choose the device."""
+        ...
+
+    def load(self, source: ModelSource) -> Any: ...
+    def validate(self, request: DragRequest) -> None: ...
+    def session_key(self, model_name: str, request: DragRequest) -> Hashable: ...
+    def open_session(
+        self, model: Any, request: DragRequest, *, stop: threading.Event
+    ) -> Generator[StageStep, None, Session]: ...
+    def drag(
+        self, session: Any, request: DragRequest, *, stop: threading.Event
+    ) -> Generator[EditEvent, None, EditedImage]: ...
+    def free(self) -> None:
+        """Give unused memory back to the device and the system."""
+        ...
+
+    def reset_peak_memory(self) -> None: ...
+    def peak_memory_bytes(self) -> int: ...
+    def device_memory_bytes(self) -> tuple[int, int]:
+        """In all, and free."""
+        ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """How an edit went."""
+
+    device: Device
+    model: str
+    phases: dict[str, float]
+    peak_memory_bytes: int
+    drag_steps: int
+    prepared_before: bool
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The last event of prepare()."""
+
+    region: Rectangle
+    run: Run
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """The last event of drag()."""
+
+    image: EditedImage
+    run: Run
+
+
+@dataclass
+class _Loaded:
+    source: ModelSource
+    model: Any
+    seconds: float
+
+
+class Workbench:
+    """Used by one thread at a time, but for what only reads."""
+
+    def __init__(self, engine: Engine, session_bytes: int) -> None:
+        self._engine = engine
+        self._loaded: _Loaded | None = None
+        self.sessions: SessionStore[Session] = SessionStore(session_bytes)
+        self.device = Device()
+
+    @property
+    def loaded_model(self) -> str:
+        loaded = self._loaded
+        return loaded.source.name if loaded else ""
+
+    def is_loaded(self, source: ModelSource) -> bool:
+        loaded = self._loaded
+        return loaded is not None and loaded.source == source
+
+    def is_prepared(self, source: ModelSource, request: DragRequest) -> bool:
+        """Whether drag() will find the image prepared, as it looks now."""
+        if not self.is_loaded(source):
+            return False
+        self._engine.validate(request)
+        return self.sessions.get(self._engine.session_key(source.name, request)) is not None
+
+    def start(self) -> None:
+        """Import the libraries; also done by the first edit."""
+        if not self.device.name:
+            self.device = self._engine.start()
+
+    def device_memory_bytes(self) -> tuple[int, int]:
+        """In all, and free."""
+        return self._engine.device_memory_bytes() if self.device.name else (0, 0)
+
+    def prepare(
+        self, source: ModelSource, request: DragRequest, stop: threading.Event
+    ) -> Generator[StageStep | Prepared, None, None]:
+        try:
+            self._engine.reset_peak_memory()
+            model = yield from self._model(source)
+            session, before = yield from self._session(source, model, request, stop)
+            phases = {} if before else self._preparation_seconds(session)
+            yield Prepared(session.region, self._run(source, phases, 0, before))
+        except OutOfMemory:
+            self.release()
+            raise
+        finally:
+            self._engine.free()
+
+    def drag(
+        self, source: ModelSource, request: DragRequest, stop: threading.Event
+    ) -> Generator[EditEvent | Edited, None, None]:
+        if not request.trajectories:
+            raise InvalidRequest(
+                "Set at least one handle point and its target.",
+                field="preparation.trajectories",
+            )
+        try:
+            self._engine.reset_peak_memory()
+            model = yield from self._model(source)
+            session, before = yield from self._session(source, model, request, stop)
+            image = yield from self._engine.drag(session, request, stop=stop)
+            phases = {} if before else self._preparation_seconds(session)
+            phases |= image.phase_seconds
+            yield Edited(image, self._run(source, phases, image.drag_steps, before))
+        except OutOfMemory:
+            self.release()
+            raise
+        finally:
+            self._engine.free()
+
+    def release(self) -> None:
+        """Forget the model and every prepared image."""
+        self.sessions.clear()
+        self._loaded = None
+        if self.device.name:
+            self._engine.free()
+
+    def _model(self, source: ModelSource) -> Generator[StageStep, None, Any]:
+        if self._loaded is not None and self._loaded.source == source:
+            self._loaded.seconds = 0.0
+            return self._loaded.model
+        yield StageStep(Stage.LOADING_MODEL, 0, 1)
+        began = time.monotonic()
+        self.start()
+        self.release()  # sessions hold the model that they were opened with
+        model = self._engine.load(source)
+        self._loaded = _Loaded(source, model, time.monotonic() - began)
+        yield StageStep(Stage.LOADING_MODEL, 1, 1)
+        return model
+
+    def _session(
+        self, source: ModelSource, model: Any, request: DragRequest, stop: threading.Event
+    ) -> Generator[StageStep, None, tuple[Session, bool]]:
+        self._engine.validate(request)
+        key = self._engine.session_key(source.name, request)
+        known = self.sessions.get(key)
+        if known is not None:
+            return known, True
+        session = yield from self._engine.open_session(model, request, stop=stop)
+        self.sessions.put(key, session)
+        return session, False
+
+    def _preparation_seconds(self, session: Session) -> dict[str, float]:
+        load = self._loaded.seconds if self._loaded else 0.0
+        return {"load": load, **session.phase_seconds}
+
+    def _run(
+        self, source: ModelSource, phases: dict[str, float], drag_steps: int, before: bool
+    ) -> Run:
+        peak = self._engine.peak_memory_bytes() or memory.peak_bytes()
+        return Run(self.device, source.name, phases, peak, drag_steps, before)

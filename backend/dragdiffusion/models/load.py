@@ -1,0 +1,124 @@
+"""Brings a model's files onto the device. The device and the number format are chosen once, in `place`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+from dragdiffusion.engine.diffusion_model import DiffusionModel
+from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
+from dragdiffusion.models.catalogue import Kind, ModelSource, find_files
+
+_DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and in which number format a model runs."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def dtype_name(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def description(self) -> str:
+        """For people: "cuda:0 NVIDIA GeForce RTX 4090", "cpu"."""
+        if self.device.type == "cuda":
+            return f"{self.device} {torch.cuda.get_device_name(self.device)}"
+        return str(self.device)
+
+
+def place(device: str = "auto", dtype: str = "auto") -> Placement:
+    """The device of this name, or the best there is; float32 on a CPU, float16 elsewhere unless asked."""
+    chosen = _best_device() if device == "auto" else _named_device(device)
+    if dtype == "auto":
+        dtype = "float32" if chosen.type == "cpu" else "float16"
+    return Placement(chosen, _DTYPES[dtype])
+
+
+def load_model(source: ModelSource, placement: Placement) -> DiffusionModel:
+    """Load what the catalogue found."""
+    pipeline = load_pipeline(find_files(source), source, placement)
+    return DiffusionModel.from_pipeline(
+        pipeline,
+        name=source.name,
+        family=source.family.value,
+        device=placement.device,
+        dtype=placement.dtype,
+    )
+
+
+def load_pipeline(path: Path, source: ModelSource, placement: Placement) -> StableDiffusionPipeline:
+    """A Stable Diffusion pipeline with a DDIM scheduler, every part on the device and in its number format."""
+    try:
+        pipeline = _read(path, source, placement.dtype)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelUnavailable(
+            f"The files of {source.title} cannot be loaded ({_first_line(error)}): "
+            "they are damaged or incomplete."
+        ) from error
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    # transformers 5 may leave the text encoder in the files' format: convert every part.
+    pipeline.to(placement.device, placement.dtype)
+    return pipeline
+
+
+def _read(path: Path, source: ModelSource, dtype: torch.dtype) -> Any:
+    if source.kind is Kind.FILE:
+        return StableDiffusionPipeline.from_single_file(
+            str(path), torch_dtype=dtype, safety_checker=None, load_safety_checker=False
+        )
+    return StableDiffusionPipeline.from_pretrained(
+        str(path),
+        torch_dtype=dtype,
+        variant=_variant(path),
+        use_safetensors=True,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+        local_files_only=True,
+    )
+
+
+def _variant(folder: Path) -> str | None:
+    """ "fp16" where the folder has the UNet in that variant only."""
+    unet = folder / "unet"
+    full = unet / "diffusion_pytorch_model.safetensors"
+    half = unet / "diffusion_pytorch_model.fp16.safetensors"
+    return "fp16" if half.is_file() and not full.is_file() else None
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    if hasattr(torch, "xpu") and torch.xpu.is_available():
+        return torch.device("xpu", 0)
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def _named_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidRequest(
+            f'There is no device "{name}" here: set device to "auto" or "cpu".', field="device"
+        ) from error
+    return device
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0][:200]

@@ -1,0 +1,62 @@
+"""What the user may set. Read once, then frozen: defaults < settings file < environment < flags.
+
+The file is `settings.toml` in the user's configuration folder (Linux: ~/.config/dragdiffusion); an environment variable
+is the field's name with the prefix DRAGDIFFUSION_, for instance DRAGDIFFUSION_DTYPE=bfloat16.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+class Settings(BaseSettings):
+    """The daemon's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DRAGDIFFUSION_",
+        toml_file=platformdirs.user_config_path("dragdiffusion", appauthor=False) / "settings.toml",
+        frozen=True,
+        extra="ignore",
+    )
+
+    device: str = "auto"  # "auto", or torch's name: "cuda", "cuda:1", "xpu", "mps", "cpu"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"  # auto: float32 on a CPU
+    default_model: str = ""  # "": sd15 where its files are here, else embedded
+    socket: Path | None = None  # unix socket; None: a free port of 127.0.0.1
+    state_folder: Path | None = None  # logs; None: see daemon/endpoint.py
+    idle_exit_minutes: float = Field(30.0, ge=0)  # without any call; 0: never
+    release_minutes: float = Field(
+        10.0, ge=0
+    )  # without an edit, then the model leaves memory; 0: never
+    max_image_bytes: int = Field(512 * MIB, ge=KIB)  # of one uploaded buffer
+    buffer_bytes: int = Field(GIB, ge=KIB)  # uploaded pixels kept in memory
+    session_bytes: int = Field(4 * GIB, ge=0)  # prepared images kept in memory
+    max_waiting_edits: int = Field(16, ge=1)
+    log_bytes: int = Field(2 * MIB, ge=KIB)  # of one log file
+    log_files: int = Field(3, ge=1)  # old ones that are kept
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
