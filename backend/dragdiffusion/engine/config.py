@@ -22,6 +22,13 @@ class SupervisionTarget(str, Enum):
     ORIGINAL = "original"  # F_0(h⁰): GoodDrag (arXiv 2404.07206), no drift
 
 
+class Fit(str, Enum):
+    """How the region is brought to the size at which the model works."""
+
+    WIDTH = "width"  # down to `working_size` wide, never up: what the official code was given
+    AREA = "area"  # up or down to `working_size`² pixels: what the model was trained on
+
+
 @dataclass(frozen=True)
 class LoraConfig:
     """Identity-preserving fine-tuning on the one image (paper, section 3.2)."""
@@ -44,6 +51,8 @@ class DragConfig:
 
     mode: Mode = Mode.REFERENCE
     lora: LoraConfig = field(default_factory=LoraConfig)
+    working_size: int = 512  # pixels, side of the square on which the model was trained
+    fit: Fit = Fit.WIDTH
     num_inference_steps: int = 50  # T, DDIM steps of the whole schedule
     inversion_strength: float = 0.7  # fraction of the schedule that is inverted
     guidance_scale: float = 1.0  # classifier-free guidance in denoising; 1: none
@@ -59,11 +68,13 @@ class DragConfig:
     supervision_target: SupervisionTarget = SupervisionTarget.CURRENT
     drag_steps_per_timestep: int = 0  # latent steps before each DDIM step; 0: all at one timestep
     lock_outside_mask: bool = False  # set the latent outside the mask to the reference's while denoising
+    reference_from_inversion: bool = False  # reference latents: False: z_t denoised again (official)
     reference_start_step: int = 0  # first denoising step under reference-latent control
     reference_start_layer: int = 10  # first self-attention layer under it, counted from 0
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _require(32 <= self.working_size <= 4096, "working_size", "between 32 and 4096")
         _require(1 <= self.num_inference_steps <= 1000, "num_inference_steps", "between 1 and 1000")
         _require(0 < self.inversion_strength <= 1, "inversion_strength", "in (0, 1]")
         _require(self.guidance_scale >= 1, "guidance_scale", "at least 1")
@@ -82,7 +93,7 @@ class DragConfig:
     @property
     def num_inverted_steps(self) -> int:
         """Number of DDIM steps from z_0 to z_t."""
-        return max(1, int(self.num_inference_steps * self.inversion_strength))
+        return max(1, round(self.num_inference_steps * self.inversion_strength))
 
 
 def _require(holds: bool, name: str, range_text: str) -> None:

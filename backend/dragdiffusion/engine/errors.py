@@ -9,6 +9,8 @@
     └── Cancelled                   the caller asked to stop               → CANCELLED
 """
 
+from threading import Event
+
 
 class DragDiffusionError(Exception):
     """Raised on purpose; the text is one sentence that says what to do."""
@@ -40,3 +42,8 @@ class OutOfMemory(DragDiffusionError):
 
 class Cancelled(DragDiffusionError):
     """The stop event was set while the work ran."""
+
+
+def check_stop(stop: Event) -> None:
+    if stop.is_set():
+        raise Cancelled("The edit was cancelled.")

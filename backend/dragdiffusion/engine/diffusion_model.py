@@ -1,0 +1,163 @@
+"""The latent diffusion model: encode, decode, predict noise, and the decoder features F(z).
+
+Weights are frozen: gradients reach the latent (and LoRA factors), never a weight of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dragdiffusion.engine.errors import InvalidRequest
+
+
+@dataclass(frozen=True, eq=False)
+class ModelParts:
+    """What a Stable Diffusion folder holds, as diffusers and transformers load it."""
+
+    unet: nn.Module
+    vae: nn.Module
+    text_encoder: nn.Module
+    tokenizer: Any
+    scheduler_config: Mapping[str, Any]
+
+
+class _FeaturesReached(Exception):
+    """Ends the UNet's forward pass where nothing that follows is needed."""
+
+
+class DiffusionModel:
+    def __init__(
+        self, parts: ModelParts, *, name: str, family: str, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.name, self.family = name, family
+        self.device, self.dtype = torch.device(device), dtype
+        self.unet, self.vae, self.text_encoder = (
+            module.to(device=self.device, dtype=dtype).eval().requires_grad_(False)
+            for module in (parts.unet, parts.vae, parts.text_encoder)
+        )
+        self.tokenizer = parts.tokenizer
+        self.scheduler_config = dict(parts.scheduler_config)
+
+    @classmethod
+    def from_pipeline(
+        cls,
+        pipeline: Any,
+        *,
+        name: str,
+        family: str,
+        device: torch.device | str,
+        dtype: torch.dtype,
+    ) -> DiffusionModel:
+        parts = ModelParts(
+            unet=pipeline.unet,
+            vae=pipeline.vae,
+            text_encoder=pipeline.text_encoder,
+            tokenizer=pipeline.tokenizer,
+            scheduler_config=pipeline.scheduler.config,
+        )
+        return cls(parts, name=name, family=family, device=torch.device(device), dtype=dtype)
+
+    @property
+    def vae_factor(self) -> int:
+        """Image pixels to a latent pixel."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def working_size(self) -> int:
+        """Image pixels: side of the square on which the model was trained."""
+        return self.unet.config.sample_size * self.vae_factor
+
+    @property
+    def gradient_scale(self) -> float:
+        """Losses are multiplied by it so that gradients in half precision do not underflow."""
+        return 1024.0 if self.dtype is torch.float16 else 1.0
+
+    @torch.no_grad()
+    def embed_prompt(self, prompt: str) -> Float[Tensor, "1 tokens c"]:
+        tokens = self.tokenizer(
+            [prompt],
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        return self.text_encoder(tokens.input_ids.to(self.device))[0]
+
+    @torch.no_grad()
+    def encode(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 c rows cols"]:
+        """z_0, the mean of the VAE's posterior, scaled."""
+        posterior = self.vae.encode(image.to(self.device, self.dtype)).latent_dist
+        return posterior.mean.float() * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, latent: Float[Tensor, "1 c rows cols"]) -> Float[Tensor, "1 3 h w"]:
+        scaled = latent.to(self.device, self.dtype) / self.vae.config.scaling_factor
+        return self.vae.decode(scaled).sample.float()
+
+    def predict_noise(
+        self,
+        latent: Float[Tensor, "b c rows cols"],
+        timestep: int | Tensor,
+        prompt: Float[Tensor, "b tokens d"],
+    ) -> Float[Tensor, "b c rows cols"]:
+        """What the UNet says of the latent: ε, or v in a v-prediction model (see `ddim`)."""
+        return self.unet(latent.to(self.dtype), timestep, prompt).sample.float()
+
+    def features(
+        self,
+        latent: Float[Tensor, "1 c rows cols"],
+        timestep: int,
+        prompt: Float[Tensor, "1 tokens d"],
+        *,
+        block: int,
+    ) -> Float[Tensor, "1 f frows fcols"]:
+        """F(z), the output of an up block; the pass ends there."""
+        with self._tap(block, stop=True) as tapped:
+            try:
+                self.predict_noise(latent, timestep, prompt)
+            except _FeaturesReached:
+                pass
+        return tapped[0].float()
+
+    def noise_and_features(
+        self,
+        latent: Float[Tensor, "1 c rows cols"],
+        timestep: int,
+        prompt: Float[Tensor, "1 tokens d"],
+        *,
+        block: int,
+    ) -> tuple[Float[Tensor, "1 c rows cols"], Float[Tensor, "1 f frows fcols"]]:
+        with self._tap(block, stop=False) as tapped:
+            noise = self.predict_noise(latent, timestep, prompt)
+        return noise, tapped[0].float()
+
+    @contextmanager
+    def _tap(self, block: int, *, stop: bool) -> Iterator[list[Tensor]]:
+        tapped: list[Tensor] = []
+
+        def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
+            tapped.append(output)
+            if stop:
+                raise _FeaturesReached
+
+        hook = self._up_block(block).register_forward_hook(keep)
+        try:
+            yield tapped
+        finally:
+            hook.remove()
+
+    def _up_block(self, block: int) -> nn.Module:
+        blocks = self.unet.up_blocks
+        if block >= len(blocks):
+            raise InvalidRequest(
+                f"feature_block must be below {len(blocks)}: the model {self.name} has no more.",
+                field="hyper_parameters.feature_block",
+            )
+        return blocks[block]

@@ -1,0 +1,359 @@
+"""START HERE: one drag edit from the user's pixels to the user's pixels.
+
+    session = yield from open_session(model, request, stop=stop)   # once per image
+    edited = yield from drag(session, request, stop=stop)          # once per edit
+
+Both are generators of typed progress events. Setting `stop` raises `Cancelled` within one iteration; however they end,
+the model is left as it was found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Generator, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event
+from time import perf_counter
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dragdiffusion.engine import geometry, images, lora
+from dragdiffusion.engine.config import DragConfig
+from dragdiffusion.engine.ddim import DdimSchedule, invert
+from dragdiffusion.engine.diffusion_model import DiffusionModel
+from dragdiffusion.engine.drag_types import (
+    DragRequest,
+    EditedImage,
+    EditEvent,
+    Point,
+    Preview,
+    Rectangle,
+    Stage,
+    StageStep,
+    Trajectory,
+)
+from dragdiffusion.engine.errors import InvalidRequest, OutOfMemory, check_stop
+from dragdiffusion.engine.geometry import WorkingSpace
+from dragdiffusion.engine.latent_optimization import DragProblem, LatentStep, optimize
+from dragdiffusion.engine.reference_branch import ReferenceBranch, denoise, record_branch
+
+
+@dataclass(frozen=True, eq=False)
+class EditSession:
+    """What is prepared once per image and serves every edit of it."""
+
+    key: Hashable
+    model: DiffusionModel
+    space: WorkingSpace
+    lora: lora.LoraWeights
+    branch: ReferenceBranch  # inversion, reference latents, their keys and values
+    phase_seconds: dict[str, float] = field(default_factory=dict)  # "encode", "lora", "inversion"
+
+    @property
+    def region(self) -> Rectangle:
+        return self.space.region
+
+    @property
+    def num_bytes(self) -> int:
+        factors = [factor for pair in self.lora.values() for factor in pair]
+        kept = [t for layers in self.branch.key_values for pair in layers for t in pair]
+        tensors = [*factors, *kept, *self.branch.latents, self.branch.prompts]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+# ---- once per image ----------------------------------------------------------------------------------------------
+
+
+def session_key(model_name: str, request: DragRequest) -> Hashable:
+    """Equal where the preparation is the same."""
+    config = request.config
+    return (
+        model_name,
+        hashlib.sha256(np.ascontiguousarray(request.image)).hexdigest(),
+        request.image.shape,
+        geometry.plan_region(request),
+        request.prompt,
+        config.lora,
+        config.working_size,
+        config.fit,
+        config.num_inference_steps,
+        config.num_inverted_steps,
+        config.guidance_scale,
+        config.reference_from_inversion,
+        config.reference_start_step,
+        config.reference_start_layer,
+        config.seed,
+    )
+
+
+def open_session(
+    model: DiffusionModel, request: DragRequest, *, stop: Event
+) -> Generator[StageStep, None, EditSession]:
+    """Prepares the image: needs no points."""
+    config = request.config
+    _validate_image(request)
+    seconds: dict[str, float] = {}
+    with _memory_errors():
+        # 1. The region at the model's working size, as a latent; the prompt as an embedding.
+        with _timed("encode", seconds):
+            space = _plan(model, request)
+            latent = model.encode(images.to_working_image(request.image, space))
+            prompts = _embed_prompts(model, request.prompt, config)
+        yield StageStep(Stage.ENCODING, 1, 1)
+
+        # 2. LoRA: the model learns this one image.
+        with _timed("lora", seconds):
+            weights = yield from _fine_tune(model, latent, prompts[-1:], config, stop=stop)
+
+        # 3. DDIM inversion, and the reference branch's keys and values on the way back.
+        with _timed("inversion", seconds), lora.applied(model, weights):
+            branch = yield from _invert(model, latent, prompts, config, stop=stop)
+
+    key = session_key(model.name, request)
+    return EditSession(key, model, space, weights, branch, seconds)
+
+
+def _plan(model: DiffusionModel, request: DragRequest) -> WorkingSpace:
+    region = geometry.plan_region(request)
+    return geometry.plan_working_space(region, request.config, multiple=model.vae_factor)
+
+
+def _embed_prompts(
+    model: DiffusionModel, prompt: str, config: DragConfig
+) -> Float[Tensor, "b tokens d"]:
+    embedded = model.embed_prompt(prompt)
+    if config.guidance_scale == 1:
+        return embedded
+    return torch.cat([model.embed_prompt(""), embedded])
+
+
+def _fine_tune(
+    model: DiffusionModel,
+    latent: Float[Tensor, "1 c h w"],
+    prompt: Float[Tensor, "1 tokens d"],
+    config: DragConfig,
+    *,
+    stop: Event,
+) -> Generator[StageStep, None, lora.LoraWeights]:
+    weights: lora.LoraWeights = {}
+    if config.lora.steps == 0:
+        return weights
+    training = lora.train(
+        model, latent, prompt, config=config.lora, seed=config.seed, stop=stop
+    )
+    for step, weights in enumerate(training, start=1):
+        yield StageStep(Stage.FINE_TUNING, step, config.lora.steps)
+    return lora.detached(weights)
+
+
+def _invert(
+    model: DiffusionModel,
+    latent: Float[Tensor, "1 c h w"],
+    prompts: Float[Tensor, "b tokens d"],
+    config: DragConfig,
+    *,
+    stop: Event,
+) -> Generator[StageStep, None, ReferenceBranch]:
+    schedule = DdimSchedule.of(model.scheduler_config, num_steps=config.num_inference_steps)
+    num_steps = config.num_inverted_steps
+    latents = [latent]
+    inversion = invert(model, schedule, latent, prompts[-1:], num_steps=num_steps, stop=stop)
+    for step, inverted in enumerate(inversion, start=1):
+        latents.append(inverted)
+        yield StageStep(Stage.INVERTING, step, 2 * num_steps)
+    recording = record_branch(model, schedule, tuple(latents), prompts, config=config, stop=stop)
+    for step, branch in enumerate(recording, start=num_steps + 1):
+        yield StageStep(Stage.INVERTING, step, 2 * num_steps)
+    return branch
+
+
+# ---- once per edit -----------------------------------------------------------------------------------------------
+
+
+def drag(
+    session: EditSession, request: DragRequest, *, stop: Event
+) -> Generator[EditEvent, None, EditedImage]:
+    """Moves the handle points of a prepared image to their targets."""
+    # 1. Refuse what cannot work.
+    validate(request)
+    _validate_session(session, request)
+    seconds = dict(session.phase_seconds)
+    with _memory_errors(), lora.applied(session.model, session.lora):
+        # 2. Points and mask in the spaces of features and latent.
+        problem = _pose(session, request)
+
+        # 3. Motion supervision and point tracking move the latent.
+        with _timed("drag", seconds):
+            latent, level, num_steps = yield from _move_latent(session, request, problem, stop=stop)
+
+        # 4. Denoise it under reference-latent control.
+        with _timed("denoise", seconds):
+            latent = yield from _denoise(problem, latent, level, stop=stop)
+
+        # 5. Decode, and put the region back into the user's own pixels.
+        with _timed("decode", seconds):
+            check_stop(stop)
+            picture = session.model.decode(latent)
+            edited = images.to_region_pixels(picture, session.space)
+    yield StageStep(Stage.COMPOSITING, 1, 1)
+    return EditedImage(
+        region=session.region,
+        image=images.composite(edited, request.image, request.mask, session.region),
+        raw=edited if request.include_raw else None,
+        drag_steps=num_steps,
+        phase_seconds=seconds,
+    )
+
+
+def _pose(session: EditSession, request: DragRequest) -> DragProblem:
+    space, config = session.space, request.config
+    mask = lock = None
+    if request.mask is not None:
+        working_mask = images.to_working_mask(request.mask, space)
+        height, width = session.branch.latents[0].shape[-2:]
+        device = session.model.device
+        mask = images.to_latent_mask(working_mask, height, width, any_pixel=False).to(device)
+        if config.lock_outside_mask:
+            lock = images.to_latent_mask(working_mask, height, width, any_pixel=True).to(device)
+    trajectories = tuple(
+        (
+            space.handle_to_feature(trajectory.handle),
+            *(space.to_feature(point) for point in trajectory.points[1:]),
+        )
+        for trajectory in request.trajectories
+    )
+    return DragProblem(session.branch, space, config, trajectories, mask, lock)
+
+
+def _move_latent(
+    session: EditSession, request: DragRequest, problem: DragProblem, *, stop: Event
+) -> Generator[EditEvent, None, tuple[Float[Tensor, "1 c h w"], int, int]]:
+    """The moved latent, its level, and the number of iterations."""
+    latent, level, num_steps = session.branch.latents[-1], session.branch.top_level, 0
+    for moved in optimize(problem, stop=stop):
+        latent, level, num_steps = moved.latent, moved.level, moved.drag_step.step
+        yield moved.drag_step
+        if request.preview_every and num_steps % request.preview_every == 0:
+            yield _preview(session, moved)
+    return latent, level, num_steps
+
+
+@torch.no_grad()
+def _preview(session: EditSession, moved: LatentStep) -> Preview:
+    """The picture that the latent stands for, in one step: as good as a preview has to be."""
+    branch = session.branch
+    timestep = branch.schedule.timestep(moved.level)
+    prediction = session.model.predict_noise(moved.latent, timestep, branch.prompt)
+    noise = branch.schedule.noise(prediction, moved.latent, moved.level)
+    picture = session.model.decode(branch.schedule.picture(noise, moved.latent, moved.level))
+    return Preview(session.region, images.to_pixels(images.unpad(picture, session.space)))
+
+
+def _denoise(
+    problem: DragProblem, latent: Float[Tensor, "1 c h w"], level: int, *, stop: Event
+) -> Generator[StageStep, None, Float[Tensor, "1 c h w"]]:
+    denoising = denoise(problem.branch, latent, level=level, lock=problem.lock, stop=stop)
+    for step, latent in enumerate(denoising, start=1):
+        yield StageStep(Stage.DENOISING, step, level)
+    return latent
+
+
+# ---- refusing ----------------------------------------------------------------------------------------------------
+
+
+def validate(request: DragRequest) -> None:
+    """Raises InvalidRequest for what can never work."""
+    _validate_image(request)
+    if not request.trajectories:
+        raise InvalidRequest(
+            "Nothing to drag: set at least one handle point and its target.", field="trajectories"
+        )
+    for i, trajectory in enumerate(request.trajectories):
+        _validate_trajectory(request, trajectory, field=f"trajectories[{i}]")
+
+
+def _validate_image(request: DragRequest) -> None:
+    image, mask, region = request.image, request.mask, request.region
+    if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8 or not image.size:
+        raise InvalidRequest("The image must be RGBA with 8 bits a channel.", field="image")
+    if mask is not None and mask.shape != image.shape[:2]:
+        raise InvalidRequest(
+            f"The mask is {_size(mask)} pixels, the image {_size(image)}: they must be of one size.",
+            field="mask",
+        )
+    if mask is not None and not mask.any():
+        raise InvalidRequest(
+            "The mask is empty, so nothing may change: select what may, or use no mask.",
+            field="mask",
+        )
+    whole = Rectangle(0, 0, image.shape[1], image.shape[0])
+    if region is not None and not _encloses(whole, region):
+        raise InvalidRequest("The region must lie inside the image.", field="region")
+    if region is not None and mask is not None and not images.crop(mask, region).any():
+        raise InvalidRequest("The mask is empty inside the region.", field="region")
+
+
+def _validate_trajectory(request: DragRequest, trajectory: Trajectory, *, field: str) -> None:
+    height, width = request.image.shape[:2]
+    if not all(math.isfinite(number) for point in trajectory.points for number in point):
+        raise InvalidRequest("Every point must have finite coordinates.", field=field)
+    handle = trajectory.handle
+    if not geometry.contains(Rectangle(0, 0, width, height), handle):
+        raise InvalidRequest(f"The handle {_place(handle)} is outside the image.", field=field)
+    if not geometry.contains(geometry.plan_region(request), handle):
+        raise InvalidRequest(f"The handle {_place(handle)} is outside the region.", field=field)
+    if request.mask is None:
+        return
+    if not request.mask[geometry.pixel_under(handle, width=width, height=height)]:
+        raise InvalidRequest(
+            f"The handle {_place(handle)} is outside the mask, where nothing may change.",
+            field=field,
+        )
+
+
+def _validate_session(session: EditSession, request: DragRequest) -> None:
+    if session.key != session_key(session.model.name, request):
+        raise InvalidRequest("The image was prepared for another request: prepare it again.")
+
+
+def _encloses(outer: Rectangle, inner: Rectangle) -> bool:
+    return (
+        min(inner.width, inner.height) > 0
+        and inner.x >= outer.x
+        and inner.y >= outer.y
+        and inner.right <= outer.right
+        and inner.bottom <= outer.bottom
+    )
+
+
+def _place(point: Point) -> str:
+    return f"({point.x:.0f}, {point.y:.0f})"
+
+
+def _size(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[1]} × {pixels.shape[0]}"
+
+
+# ---- around the work ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _timed(phase: str, seconds: dict[str, float]) -> Iterator[None]:
+    start = perf_counter()
+    yield
+    seconds[phase] = perf_counter() - start
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            "The device's memory is full: select a smaller region, or fewer LoRA samples a step."
+        ) from error

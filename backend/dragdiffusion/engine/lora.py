@@ -1,0 +1,148 @@
+"""Identity-preserving fine-tuning on one image (paper, section 3.2): LoRA factors of every attention projection.
+
+The factors are trained through peft and then taken off the UNet again. For inversion, dragging and denoising they are
+merged into the weights while `applied` is open: the same numbers with no extra kernels, and the model's own weight
+tensors come back untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from peft import LoraConfig as PeftLoraConfig
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from dragdiffusion.engine.config import LoraConfig
+from dragdiffusion.engine.ddim import DdimSchedule
+from dragdiffusion.engine.diffusion_model import DiffusionModel
+from dragdiffusion.engine.errors import check_stop
+
+_ADAPTER = "identity"
+_PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+class LoraFactors(NamedTuple):
+    """ΔW = up · down"""
+
+    down: Float[Tensor, "rank inputs"]
+    up: Float[Tensor, "outputs rank"]
+
+
+LoraWeights = dict[str, LoraFactors]
+"""By the projection's module name in the UNet; empty: no fine-tuning."""
+
+
+def train(
+    model: DiffusionModel,
+    latent: Float[Tensor, "1 c h w"],
+    prompt: Float[Tensor, "1 tokens d"],
+    *,
+    config: LoraConfig,
+    seed: int,
+    stop: Event,
+) -> Iterator[LoraWeights]:
+    """Yields the weights after each step: always the same dictionary."""
+    generator = torch.Generator().manual_seed(seed)
+    with _trainable_adapter(model.unet, rank=config.rank, generator=generator) as weights:
+        factors = [factor for pair in weights.values() for factor in pair]
+        optimizer = torch.optim.AdamW(factors, lr=config.learning_rate, weight_decay=1e-2)
+        for _ in range(config.steps):
+            check_stop(stop)
+            loss = _noise_loss(
+                model, latent, prompt, batch_size=config.batch_size, generator=generator
+            )
+            _step(optimizer, loss, factors, gradient_scale=model.gradient_scale)
+            yield weights
+
+
+@torch.enable_grad()
+def _noise_loss(
+    model: DiffusionModel,
+    latent: Float[Tensor, "1 c h w"],
+    prompt: Float[Tensor, "1 tokens d"],
+    *,
+    batch_size: int,
+    generator: torch.Generator,
+) -> Float[Tensor, ""]:
+    """MSE of the UNet's prediction at timesteps drawn from the whole schedule."""
+    alphas = DdimSchedule.training_alphas(model.scheduler_config)
+    timesteps = torch.randint(len(alphas), (batch_size,), generator=generator)
+    noise = torch.randn((batch_size, *latent.shape[1:]), generator=generator).to(model.device)
+    alpha = alphas[timesteps].view(-1, 1, 1, 1).to(model.device)
+    noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
+    prompts = prompt.expand(batch_size, -1, -1)
+    prediction = model.predict_noise(noisy, timesteps.to(model.device), prompts)
+    if model.scheduler_config.get("prediction_type") == "v_prediction":
+        return mse_loss(prediction, alpha.sqrt() * noise - (1 - alpha).sqrt() * latent)
+    return mse_loss(prediction, noise)
+
+
+def _step(
+    optimizer: torch.optim.Optimizer, loss: Tensor, factors: list[Tensor], *, gradient_scale: float
+) -> None:
+    optimizer.zero_grad()
+    (loss * gradient_scale).backward()
+    for factor in factors:
+        if factor.grad is not None:
+            factor.grad /= gradient_scale
+    optimizer.step()
+
+
+@contextmanager
+def _trainable_adapter(
+    unet: nn.Module, *, rank: int, generator: torch.Generator
+) -> Iterator[LoraWeights]:
+    """The factors of an adapter that is on the UNet until the context ends."""
+    with torch.random.fork_rng(devices=[]):  # peft fills the factors from the global generator
+        unet.add_adapter(
+            PeftLoraConfig(r=rank, lora_alpha=rank, target_modules=_PROJECTIONS), _ADAPTER
+        )
+    try:
+        weights = _adapter_factors(unet)
+        for down, up in weights.values():
+            noise = torch.randn(down.shape, generator=generator) / rank
+            down.data = noise.to(down.device)
+            up.data = torch.zeros_like(up, dtype=torch.float32)
+        yield weights
+    finally:
+        unet.unload_lora()
+        unet.requires_grad_(False)
+
+
+def _adapter_factors(unet: nn.Module) -> LoraWeights:
+    return {
+        name: LoraFactors(layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight)
+        for name, layer in unet.named_modules()
+        if isinstance(layer, LoraLayer)
+    }
+
+
+def detached(weights: LoraWeights) -> LoraWeights:
+    return {name: LoraFactors(down.detach(), up.detach()) for name, (down, up) in weights.items()}
+
+
+@contextmanager
+def applied(model: DiffusionModel, weights: LoraWeights) -> Iterator[None]:
+    """Inside, every projection's weight is W + up · down; after it, W's own tensor is back."""
+    projections = {name: model.unet.get_submodule(name) for name in weights}
+    found = {name: projection.weight for name, projection in projections.items()}
+    try:
+        for name, projection in projections.items():
+            projection.weight = _merged(found[name], weights[name])
+        yield
+    finally:
+        for name, projection in projections.items():
+            projection.weight = found[name]
+
+
+def _merged(weight: nn.Parameter, factors: LoraFactors) -> nn.Parameter:
+    change = factors.up.float() @ factors.down.float()
+    merged = (weight.detach().float() + change).to(weight.dtype)
+    return nn.Parameter(merged, requires_grad=False)

@@ -1,0 +1,145 @@
+"""The reference latent at every level, and the edited latent's way down beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Event
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dragdiffusion.engine.config import DragConfig
+from dragdiffusion.engine.ddim import DdimSchedule, guided_noise
+from dragdiffusion.engine.diffusion_model import DiffusionModel
+from dragdiffusion.engine.errors import check_stop
+from dragdiffusion.engine.reference_latent_control import (
+    KeyValue,
+    ReferenceKeyValues,
+    record_reference,
+    reference_latent_control,
+)
+
+_DEVICE_SHARE = 0.25  # of the device's free memory that recorded keys and values may take
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceBranch:
+    """Made once per image; no edit changes it."""
+
+    model: DiffusionModel
+    schedule: DdimSchedule
+    prompts: Float[Tensor, "b tokens d"]  # the prompt; with guidance (empty prompt, prompt)
+    guidance_scale: float
+    start_layer: int
+    latents: tuple[Float[Tensor, "1 c h w"], ...]  # z_0 … z_n
+    key_values: tuple[ReferenceKeyValues, ...]  # of level 0 (none), 1, …, n
+
+    @property
+    def top_level(self) -> int:
+        return len(self.latents) - 1
+
+    @property
+    def prompt(self) -> Float[Tensor, "1 tokens d"]:
+        return self.prompts[-1:]
+
+
+def record_branch(
+    model: DiffusionModel,
+    schedule: DdimSchedule,
+    inverted: tuple[Float[Tensor, "1 c h w"], ...],
+    prompts: Float[Tensor, "b tokens d"],
+    *,
+    config: DragConfig,
+    stop: Event,
+) -> Iterator[ReferenceBranch]:
+    """Denoises the reference latent from z_n; yields the branch as far as it is known, complete at last."""
+    top = len(inverted) - 1
+    latents, key_values = list(inverted), [()] * len(inverted)
+    bare = ReferenceBranch(
+        model, schedule, prompts, config.guidance_scale, config.reference_start_layer, inverted, ()
+    )
+    for level in range(top, 0, -1):
+        check_stop(stop)
+        lower, recorded = _record_step(bare, latents[level], level=level)
+        if top - level >= config.reference_start_step:
+            key_values[level] = recorded
+        if not config.reference_from_inversion:
+            latents[level - 1] = lower
+        yield ReferenceBranch(
+            model,
+            schedule,
+            prompts,
+            config.guidance_scale,
+            config.reference_start_layer,
+            tuple(latents),
+            tuple(key_values),
+        )
+
+
+@torch.no_grad()
+def _record_step(
+    branch: ReferenceBranch, latent: Float[Tensor, "1 c h w"], *, level: int
+) -> tuple[Float[Tensor, "1 c h w"], ReferenceKeyValues]:
+    with record_reference(branch.model.unet, start_layer=branch.start_layer) as recorded:
+        noise = _noise(branch, latent, level=level)
+    kept = tuple(KeyValue(*(_stored(t, branch) for t in pair)) for pair in recorded)
+    return branch.schedule.down(noise, latent, level), kept
+
+
+def _stored(tensor: Tensor, branch: ReferenceBranch) -> Tensor:
+    """Where there is room: a card with little memory keeps them in the computer's."""
+    if tensor.device.type != "cuda":
+        return tensor
+    free, _ = torch.cuda.mem_get_info(tensor.device)
+    layers_and_levels = 2 * 8 * branch.top_level
+    wanted = tensor.numel() * tensor.element_size() * layers_and_levels
+    return tensor if wanted < _DEVICE_SHARE * free else tensor.cpu()
+
+
+def _noise(
+    branch: ReferenceBranch, latent: Float[Tensor, "1 c h w"], *, level: int
+) -> Float[Tensor, "1 c h w"]:
+    return guided_noise(
+        branch.model,
+        branch.schedule,
+        latent,
+        branch.prompts,
+        level=level,
+        guidance_scale=branch.guidance_scale,
+    )
+
+
+@torch.no_grad()
+def denoise_step(
+    branch: ReferenceBranch,
+    latent: Float[Tensor, "1 c h w"],
+    *,
+    level: int,
+    lock: Float[Tensor, "1 1 h w"] | None,
+) -> Float[Tensor, "1 c h w"]:
+    """One DDIM step of the edited latent under reference-latent control; outside `lock` (1: may change) the reference stays."""
+    with reference_latent_control(
+        branch.model.unet, branch.key_values[level], start_layer=branch.start_layer
+    ):
+        noise = _noise(branch, latent, level=level)
+    lower = branch.schedule.down(noise, latent, level)
+    if lock is None:
+        return lower
+    return lock * lower + (1 - lock) * branch.latents[level - 1]
+
+
+def denoise(
+    branch: ReferenceBranch,
+    latent: Float[Tensor, "1 c h w"],
+    *,
+    level: int,
+    lock: Float[Tensor, "1 1 h w"] | None,
+    stop: Event,
+) -> Iterator[Float[Tensor, "1 c h w"]]:
+    """Yields the edited latent at level − 1, level − 2, …, 0."""
+    for upper in range(level, 0, -1):
+        check_stop(stop)
+        latent = denoise_step(branch, latent, level=upper, lock=lock)
+        yield latent
