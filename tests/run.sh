@@ -40,7 +40,7 @@ step "format, lint, types, import contracts"
 ruff format --check .
 ruff check .
 mypy
-lint-imports
+PYTHONPATH=gimp_plugin/drag_diffusion lint-imports
 
 step "generated protobuf code"
 bash protos/generate.sh --check
