@@ -24,6 +24,7 @@ def to_working_image(rgba: Pixels, space: WorkingSpace) -> Float[Tensor, "1 3 h 
     colour, alpha = region[..., :3], region[..., 3:] / 255.0
     flattened = colour * alpha + 255.0 * (1.0 - alpha)
     image = torch.from_numpy(flattened).permute(2, 0, 1)[None] / 127.5 - 1.0
+    image = image.contiguous()  # torch's channels-last kernels on a CPU round 100 times worse
     return _pad(_resize(image, space.height, space.width).clamp(-1.0, 1.0), space)
 
 
