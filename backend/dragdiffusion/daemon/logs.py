@@ -7,10 +7,12 @@ import logging
 import logging.handlers
 import warnings
 from pathlib import Path
+from typing import TextIO
 
 from dragdiffusion.settings import Settings
 
 _FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"
+_crashes: list[TextIO] = []  # faulthandler writes to an open file
 
 
 def start_logging(settings: Settings, folder: Path) -> Path:
@@ -30,5 +32,14 @@ def start_logging(settings: Settings, folder: Path) -> Path:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     warnings.simplefilter("default")
-    faulthandler.enable((folder / "crash.log").open("w", encoding="utf-8"))
+    _crashes.append((folder / "crash.log").open("w", encoding="utf-8"))
+    faulthandler.enable(_crashes[-1])
     return file
+
+
+def stop_logging() -> None:
+    """Write and close what start_logging() opened."""
+    faulthandler.disable()
+    while _crashes:
+        _crashes.pop().close()
+    logging.shutdown()

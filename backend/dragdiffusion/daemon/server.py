@@ -23,7 +23,7 @@ from dragdiffusion.daemon.authentication import TokenInterceptor
 from dragdiffusion.daemon.buffers import CHUNK_BYTES, BufferStore
 from dragdiffusion.daemon.endpoint import Endpoint
 from dragdiffusion.daemon.jobs import JobQueue
-from dragdiffusion.daemon.logs import start_logging
+from dragdiffusion.daemon.logs import start_logging, stop_logging
 from dragdiffusion.daemon.progress import PaceBook
 from dragdiffusion.daemon.servicer import DragDiffusionServicer, Workshop
 from dragdiffusion.daemon.workbench import Engine, Workbench
@@ -191,7 +191,7 @@ class Daemon:
             _log.warning("the edit did not stop in time")
         if self._settings.socket is not None:
             self._settings.socket.unlink(missing_ok=True)
-        logging.shutdown()
+        stop_logging()
 
     def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in ("", SERVICE):

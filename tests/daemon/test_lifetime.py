@@ -1,0 +1,200 @@
+"""Start, token, second instance, idle exit, socket, stale files."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from daemon.conftest import StartDaemon, daemon_environment, wait_until
+from dragdiffusion.client.connection import Connection, DaemonError
+from dragdiffusion.daemon import endpoint as endpoints
+from dragdiffusion.daemon.endpoint import Endpoint
+from dragdiffusion_rpc import drag_pb2 as rpc
+
+FAKE = [sys.executable, "-m", "fakes.daemon"]
+posix = pytest.mark.skipif(sys.platform == "win32", reason="file modes, signals, sockets")
+
+
+def test_it_answers_soon_and_says_where(start_daemon: StartDaemon) -> None:
+    running = start_daemon()
+    with running.connect() as daemon:
+        status = daemon.status()
+    assert status.pid == running.process.pid
+    assert status.log_file == running.endpoint.log_file
+    assert running.process.stdout is not None
+    line = running.process.stdout.readline()
+    assert line == f"dragdiffusion listens on {running.endpoint.address}\n"
+    assert running.endpoint.address.startswith("127.0.0.1:")
+
+
+@posix
+def test_only_its_owner_may_read_the_token(start_daemon: StartDaemon) -> None:
+    running = start_daemon()
+    assert stat.S_IMODE(running.endpoint_file.stat().st_mode) == 0o600
+    assert len(running.endpoint.token) >= 32
+
+
+@pytest.mark.parametrize("metadata", [[], [("authorization", "Bearer wrong")]])
+def test_without_the_token_nothing_is_answered(
+    metadata: list[tuple[str, str]], start_daemon: StartDaemon
+) -> None:
+    running = start_daemon()
+    stub, _ = running.stub()
+    health = health_pb2_grpc.HealthStub(grpc.insecure_channel(running.endpoint.address))
+    calls = [
+        lambda: stub.GetStatus(rpc.GetStatusRequest(), metadata=metadata),
+        lambda: stub.ListModels(rpc.ListModelsRequest(), metadata=metadata),
+        lambda: stub.FindMissing(rpc.FindMissingRequest(), metadata=metadata),
+        lambda: stub.Shutdown(rpc.ShutdownRequest(), metadata=metadata),
+        lambda: stub.Upload(iter([rpc.UploadRequest(chunk=b"x")]), metadata=metadata),
+        lambda: list(stub.Prepare(rpc.PrepareRequest(), metadata=metadata)),
+        lambda: list(stub.Drag(rpc.DragRequest(), metadata=metadata)),
+        lambda: health.Check(health_pb2.HealthCheckRequest(), metadata=metadata),
+    ]
+    for call in calls:
+        with pytest.raises(grpc.RpcError) as raised:
+            call()
+        assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert "token" in raised.value.details()
+
+
+def test_health_is_served(start_daemon: StartDaemon) -> None:
+    running = start_daemon()
+    _, metadata = running.stub()
+    health = health_pb2_grpc.HealthStub(grpc.insecure_channel(running.endpoint.address))
+    request = health_pb2.HealthCheckRequest(service="dragdiffusion.v1.DragDiffusion")
+    answer = health.Check(request, metadata=metadata)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_second_one_hands_over(start_daemon: StartDaemon) -> None:
+    running = start_daemon()
+    second = subprocess.run(
+        FAKE, env=running.environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert second.returncode == 0
+    assert running.endpoint.address in second.stdout
+    assert endpoints.read(running.endpoint_file) == running.endpoint
+
+
+def test_of_many_that_start_at_once_one_serves(tmp_path: Path) -> None:
+    environment = daemon_environment(tmp_path)
+    many = [
+        subprocess.Popen(FAKE, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    wait_until(lambda: sum(p.poll() is not None for p in many) == 2, seconds=30)
+    endpoint = endpoints.read(tmp_path / "endpoint.json")
+    assert endpoint is not None
+    with Connection(endpoint) as daemon:
+        assert daemon.shut_down()
+    said = {process.communicate(timeout=20)[0].strip() for process in many}
+    assert all(process.returncode == 0 for process in many)
+    assert said == {
+        f"dragdiffusion listens on {endpoint.address}",
+        f"dragdiffusion already listens on {endpoint.address}",
+    }
+
+
+@posix
+def test_a_file_of_a_dead_daemon_is_taken_over(start_daemon: StartDaemon) -> None:
+    killed = start_daemon()
+    killed.process.kill()
+    killed.process.wait()
+    assert killed.endpoint_file.exists()
+    running = start_daemon()
+    assert running.endpoint.token != killed.endpoint.token
+    with running.connect() as daemon:
+        assert daemon.status().pid == running.process.pid
+
+
+def test_it_exits_when_idle(start_daemon: StartDaemon) -> None:
+    running = start_daemon(idle_exit_minutes=0.01)
+    assert running.process.wait(timeout=10) == 0
+    assert not running.endpoint_file.exists()
+
+
+def test_calls_keep_it_alive(start_daemon: StartDaemon) -> None:
+    running = start_daemon(idle_exit_minutes=0.02)  # 1.2 s
+    with running.connect() as daemon:
+        for _ in range(5):
+            time.sleep(0.5)
+            daemon.status()
+    assert running.process.poll() is None
+
+
+@posix
+def test_a_unix_socket_serves(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    socket = tmp_path / "s"
+    running = start_daemon(socket=socket)
+    assert running.endpoint.address == f"unix:{socket}"
+    assert stat.S_IMODE(socket.stat().st_mode) & 0o077 == 0
+    with running.connect() as daemon:
+        assert daemon.shut_down()
+    assert running.process.wait(timeout=10) == 0
+    assert not socket.exists()
+
+
+def test_the_log_is_bounded(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    running = start_daemon(log_bytes=2048, log_files=1)
+    with running.connect() as daemon:
+        for number in range(100):
+            with pytest.raises(DaemonError):
+                list(daemon.prepare(rpc.PrepareRequest(model=f"no model {number}")))
+    logs = list((tmp_path / "state").glob("daemon.log*"))
+    assert len(logs) == 2
+    assert all(log.stat().st_size <= 2048 for log in logs)
+
+
+# ---- the endpoint file's rule ----
+
+
+def test_the_rule(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    state = tmp_path / ".local" / "state" / "dragdiffusion"
+    assert endpoints.endpoint_file(home, "linux") == state / "endpoint.json"
+    mac = tmp_path / "Library" / "Application Support" / "dragdiffusion"
+    assert endpoints.endpoint_file(home, "darwin") == mac / "endpoint.json"
+    windows = {**home, "LOCALAPPDATA": str(tmp_path / "local")}
+    expected = tmp_path / "local" / "dragdiffusion" / "endpoint.json"
+    assert endpoints.endpoint_file(windows, "win32") == expected
+    override = {**home, "DRAGDIFFUSION_ENDPOINT_FILE": "/there.json"}
+    assert endpoints.endpoint_file(override, "linux") == Path("/there.json")
+
+
+@posix
+def test_the_runtime_folder_must_exist_and_be_ours(tmp_path: Path) -> None:
+    ours = {"HOME": "/home/x", "XDG_RUNTIME_DIR": str(tmp_path)}
+    file = endpoints.endpoint_file(ours, "linux")
+    assert file == tmp_path / "dragdiffusion" / "endpoint.json"
+    missing = {**ours, "XDG_RUNTIME_DIR": str(tmp_path / "missing")}
+    assert ".local" in str(endpoints.endpoint_file(missing, "linux"))
+    if os.getuid() != 0:
+        foreign = {**ours, "XDG_RUNTIME_DIR": "/"}
+        assert ".local" in str(endpoints.endpoint_file(foreign, "linux"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"address": "x"})])
+def test_a_broken_file_is_no_endpoint(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "endpoint.json"
+    assert endpoints.read(file) is None
+    file.write_text(text)
+    assert endpoints.read(file) is None
+
+
+def test_only_our_own_file_is_removed(tmp_path: Path) -> None:
+    file = tmp_path / "endpoint.json"
+    ours = Endpoint("127.0.0.1:1", "a", 1, "0", "log")
+    other = Endpoint("127.0.0.1:2", "b", 2, "0", "log")
+    endpoints.write(file, other)
+    endpoints.remove(file, ours)
+    assert endpoints.read(file) == other
+    assert list(tmp_path.iterdir()) == [file]

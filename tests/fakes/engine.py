@@ -1,0 +1,165 @@
+"""An engine that needs no torch: it moves a square of the picture from each handle to its target.
+
+    engine = FakeEngine(step_seconds=0.01)
+    for event in engine.drag(session, request, stop=threading.Event()):
+        ...
+
+A prompt makes it fail: "fail: memory" or "fail: defect". With `journal` each step is written to a file as it ends.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dragdiffusion.daemon import memory
+from dragdiffusion.daemon.workbench import Device
+from dragdiffusion.engine.drag_types import (
+    DragRequest,
+    DragStep,
+    EditedImage,
+    EditEvent,
+    Pixels,
+    Point,
+    Preview,
+    Rectangle,
+    Stage,
+    StageStep,
+    Trajectory,
+)
+from dragdiffusion.engine.errors import Cancelled, InvalidRequest, OutOfMemory
+from dragdiffusion.models.catalogue import ModelSource
+
+
+@dataclass
+class FakeSession:
+    region: Rectangle
+    num_bytes: int = 1000
+    phase_seconds: dict[str, float] = field(default_factory=dict)
+
+
+class FakeEngine:
+    """See the module's text."""
+
+    def __init__(self, step_seconds: float = 0.0, journal: Path | None = None) -> None:
+        self._step_seconds = step_seconds
+        self._journal = journal
+
+    def start(self) -> Device:
+        return Device("cpu (fake)", "float32", "0.0", "0.0")
+
+    def load(self, source: ModelSource) -> Any:
+        self._note(f"load {source.name}")
+        return object()
+
+    def validate(self, request: DragRequest) -> None:
+        height, width = request.image.shape[:2]
+        for index, trajectory in enumerate(request.trajectories):
+            x, y = trajectory.handle
+            if not (0 <= x <= width and 0 <= y <= height):
+                raise InvalidRequest(
+                    f"Handle {index + 1} lies outside the image.", field=f"trajectories[{index}]"
+                )
+
+    def session_key(self, model_name: str, request: DragRequest) -> Hashable:
+        return model_name, request.image.tobytes(), request.prompt, request.config.lora
+
+    def open_session(
+        self, model: Any, request: DragRequest, *, stop: threading.Event
+    ) -> Generator[StageStep, None, FakeSession]:
+        del model
+        self._note("open")
+        began = time.monotonic()
+        yield StageStep(Stage.ENCODING, 1, 1)
+        for stage, steps in (
+            (Stage.FINE_TUNING, request.config.lora.steps),
+            (Stage.INVERTING, request.config.num_inverted_steps),
+        ):
+            for step in range(1, steps + 1):
+                self._work(stop, stage.value)
+                yield StageStep(stage, step, steps)
+        height, width = request.image.shape[:2]
+        region = request.region or Rectangle(0, 0, width, height)
+        return FakeSession(region, 1000, {"inversion": time.monotonic() - began})
+
+    def drag(
+        self, session: FakeSession, request: DragRequest, *, stop: threading.Event
+    ) -> Generator[EditEvent, None, EditedImage]:
+        self._fail_if_asked(request.prompt)
+        began = time.monotonic()
+        steps = request.config.max_drag_steps
+        for step in range(1, steps + 1):
+            self._work(stop, "drag")
+            handles = tuple(_along(way, step / steps) for way in request.trajectories)
+            yield DragStep(step, steps, loss=1.0 / step, handles=handles)
+            if request.preview_every and step % request.preview_every == 0:
+                yield Preview(session.region, request.image[..., :3])
+        for step in range(1, request.config.num_inverted_steps + 1):
+            self._work(stop, "denoise")
+            yield StageStep(Stage.DENOISING, step, request.config.num_inverted_steps)
+        yield StageStep(Stage.COMPOSITING, 1, 1)
+        moved = _moved(request)
+        left, top, width, height = session.region
+        image = moved[top : top + height, left : left + width]
+        raw = image[..., :3].copy() if request.include_raw else None
+        return EditedImage(session.region, image, raw, steps, {"drag": time.monotonic() - began})
+
+    def free(self) -> None:
+        return
+
+    def reset_peak_memory(self) -> None:
+        memory.reset_peak()
+
+    def peak_memory_bytes(self) -> int:
+        return memory.peak_bytes()
+
+    def device_memory_bytes(self) -> tuple[int, int]:
+        return 8 << 30, 4 << 30
+
+    def _work(self, stop: threading.Event, name: str) -> None:
+        time.sleep(self._step_seconds)
+        self._note(name)
+        if stop.is_set():
+            self._note("stopped")
+            raise Cancelled("The edit was cancelled.")
+
+    def _note(self, text: str) -> None:
+        if self._journal is not None:
+            with self._journal.open("a", encoding="utf-8") as stream:
+                stream.write(text + "\n")
+
+    @staticmethod
+    def _fail_if_asked(prompt: str) -> None:
+        if prompt == "fail: memory":
+            raise OutOfMemory("There is not enough memory for this edit: select a smaller area.")
+        if prompt == "fail: defect":
+            raise ZeroDivisionError("a defect")
+
+
+def _along(way: Trajectory, fraction: float) -> Point:
+    x = way.handle.x + (way.target.x - way.handle.x) * fraction
+    y = way.handle.y + (way.target.y - way.handle.y) * fraction
+    return Point(x, y)
+
+
+def _moved(request: DragRequest) -> Pixels:
+    """Transparent, but for a copy of the 9 × 9 square around each handle at its target."""
+    image = request.image
+    height, width = image.shape[:2]
+    result = np.zeros_like(image)
+    for way in request.trajectories:
+        for dy in range(-4, 5):
+            for dx in range(-4, 5):
+                from_x, from_y = int(way.handle.x) + dx, int(way.handle.y) + dy
+                to_x, to_y = int(way.target.x) + dx, int(way.target.y) + dy
+                inside = 0 <= from_x < width and 0 <= from_y < height
+                if inside and 0 <= to_x < width and 0 <= to_y < height:
+                    result[to_y, to_x, :3] = image[from_y, from_x, :3]
+                    result[to_y, to_x, 3] = 255
+    return result
