@@ -58,7 +58,9 @@ class DragConfig:
     guidance_scale: float = 1.0  # classifier-free guidance in denoising; 1: none
     feature_block: int = 2  # index of the up block whose output is F(z)
     feature_scale: float = 0.5  # side of the feature grid ÷ side of the working image
-    pixel_centres: bool = False  # map pixel centres on pixel centres; the official code maps indices
+    pixel_centres: bool = (
+        False  # map pixel centres on pixel centres; the official code maps indices
+    )
     max_drag_steps: int = 80  # K, iterations of motion supervision at most
     learning_rate: float = 0.01  # Adam on z_t
     mask_weight: float = 0.1  # λ, weight of the unmasked-area term
@@ -67,8 +69,12 @@ class DragConfig:
     arrival_distance: float = 2.0  # a handle this near to its target has arrived, feature pixels
     supervision_target: SupervisionTarget = SupervisionTarget.CURRENT
     drag_steps_per_timestep: int = 0  # latent steps before each DDIM step; 0: all at one timestep
-    lock_outside_mask: bool = False  # set the latent outside the mask to the reference's while denoising
-    reference_from_inversion: bool = False  # reference latents: False: z_t denoised again (official)
+    lock_outside_mask: bool = (
+        False  # set the latent outside the mask to the reference's while denoising
+    )
+    reference_from_inversion: bool = (
+        False  # reference latents: False: z_t denoised again (official)
+    )
     reference_start_step: int = 0  # first denoising step under reference-latent control
     reference_start_layer: int = 10  # first self-attention layer under it, counted from 0
     seed: int = 0

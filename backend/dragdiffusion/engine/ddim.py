@@ -82,7 +82,12 @@ class DdimSchedule:
         return self._move(noise, latent, start=level, end=level + 1)
 
     def _move(
-        self, noise: Float[Tensor, "1 c h w"], latent: Float[Tensor, "1 c h w"], *, start: int, end: int
+        self,
+        noise: Float[Tensor, "1 c h w"],
+        latent: Float[Tensor, "1 c h w"],
+        *,
+        start: int,
+        end: int,
     ) -> Float[Tensor, "1 c h w"]:
         picture = self.picture(noise, latent, start)
         return self.alphas[end] ** 0.5 * picture + (1 - self.alphas[end]) ** 0.5 * noise
@@ -135,4 +140,3 @@ def guided_noise(
         return noise
     unconditional, conditional = noise.chunk(2)
     return unconditional + guidance_scale * (conditional - unconditional)
-

@@ -6,7 +6,7 @@ Weights are frozen: gradients reach the latent (and LoRA factors), never a weigh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,10 @@ from dragdiffusion.engine.errors import InvalidRequest
 class ModelParts:
     """What a Stable Diffusion folder holds, as diffusers and transformers load it."""
 
-    unet: nn.Module
-    vae: nn.Module
-    text_encoder: nn.Module
-    tokenizer: Any
+    unet: Any  # UNet2DConditionModel
+    vae: Any  # AutoencoderKL
+    text_encoder: Any  # CLIPTextModel
+    tokenizer: Any  # CLIPTokenizer
     scheduler_config: Mapping[str, Any]
 
 
@@ -119,11 +119,8 @@ class DiffusionModel:
         block: int,
     ) -> Float[Tensor, "1 f frows fcols"]:
         """F(z), the output of an up block; the pass ends there."""
-        with self._tap(block, stop=True) as tapped:
-            try:
-                self.predict_noise(latent, timestep, prompt)
-            except _FeaturesReached:
-                pass
+        with self._tap(block, stop=True) as tapped, suppress(_FeaturesReached):
+            self.predict_noise(latent, timestep, prompt)
         return tapped[0].float()
 
     def noise_and_features(

@@ -37,7 +37,7 @@ from dragdiffusion.engine.drag_types import (
     StageStep,
     Trajectory,
 )
-from dragdiffusion.engine.errors import InvalidRequest, OutOfMemory, check_stop
+from dragdiffusion.engine.errors import InvalidRequest, check_stop
 from dragdiffusion.engine.geometry import WorkingSpace
 from dragdiffusion.engine.latent_optimization import DragProblem, LatentStep, optimize
 from dragdiffusion.engine.reference_branch import ReferenceBranch, denoise, record_branch
@@ -74,7 +74,7 @@ def session_key(model_name: str, request: DragRequest) -> Hashable:
     config = request.config
     return (
         model_name,
-        hashlib.sha256(np.ascontiguousarray(request.image)).hexdigest(),
+        hashlib.sha256(request.image.tobytes()).hexdigest(),
         request.image.shape,
         geometry.plan_region(request),
         request.prompt,
@@ -98,21 +98,20 @@ def open_session(
     config = request.config
     _validate_image(request)
     seconds: dict[str, float] = {}
-    with _memory_errors():
-        # 1. The region at the model's working size, as a latent; the prompt as an embedding.
-        with _timed("encode", seconds):
-            space = _plan(model, request)
-            latent = model.encode(images.to_working_image(request.image, space))
-            prompts = _embed_prompts(model, request.prompt, config)
-        yield StageStep(Stage.ENCODING, 1, 1)
+    # 1. The region at the model's working size, as a latent; the prompt as an embedding.
+    with _timed("encode", seconds):
+        space = _plan(model, request)
+        latent = model.encode(images.to_working_image(request.image, space))
+        prompts = _embed_prompts(model, request.prompt, config)
+    yield StageStep(Stage.ENCODING, 1, 1)
 
-        # 2. LoRA: the model learns this one image.
-        with _timed("lora", seconds):
-            weights = yield from _fine_tune(model, latent, prompts[-1:], config, stop=stop)
+    # 2. LoRA: the model learns this one image.
+    with _timed("lora", seconds):
+        weights = yield from _fine_tune(model, latent, prompts[-1:], config, stop=stop)
 
-        # 3. DDIM inversion, and the reference branch's keys and values on the way back.
-        with _timed("inversion", seconds), lora.applied(model, weights):
-            branch = yield from _invert(model, latent, prompts, config, stop=stop)
+    # 3. DDIM inversion, and the reference branch's keys and values on the way back.
+    with _timed("inversion", seconds), lora.applied(model, weights):
+        branch = yield from _invert(model, latent, prompts, config, stop=stop)
 
     key = session_key(model.name, request)
     return EditSession(key, model, space, weights, branch, seconds)
@@ -143,10 +142,8 @@ def _fine_tune(
     weights: lora.LoraWeights = {}
     if config.lora.steps == 0:
         return weights
-    training = lora.train(
-        model, latent, prompt, config=config.lora, seed=config.seed, stop=stop
-    )
-    for step, weights in enumerate(training, start=1):
+    training = lora.train(model, latent, prompt, config=config.lora, seed=config.seed, stop=stop)
+    for step, weights in enumerate(training, start=1):  # noqa: B007
         yield StageStep(Stage.FINE_TUNING, step, config.lora.steps)
     return lora.detached(weights)
 
@@ -167,7 +164,7 @@ def _invert(
         latents.append(inverted)
         yield StageStep(Stage.INVERTING, step, 2 * num_steps)
     recording = record_branch(model, schedule, tuple(latents), prompts, config=config, stop=stop)
-    for step, branch in enumerate(recording, start=num_steps + 1):
+    for step, branch in enumerate(recording, start=num_steps + 1):  # noqa: B007
         yield StageStep(Stage.INVERTING, step, 2 * num_steps)
     return branch
 
@@ -183,7 +180,7 @@ def drag(
     validate(request)
     _validate_session(session, request)
     seconds = dict(session.phase_seconds)
-    with _memory_errors(), lora.applied(session.model, session.lora):
+    with lora.applied(session.model, session.lora):
         # 2. Points and mask in the spaces of features and latent.
         problem = _pose(session, request)
 
@@ -258,7 +255,7 @@ def _denoise(
     problem: DragProblem, latent: Float[Tensor, "1 c h w"], level: int, *, stop: Event
 ) -> Generator[StageStep, None, Float[Tensor, "1 c h w"]]:
     denoising = denoise(problem.branch, latent, level=level, lock=problem.lock, stop=stop)
-    for step, latent in enumerate(denoising, start=1):
+    for step, latent in enumerate(denoising, start=1):  # noqa: B007
         yield StageStep(Stage.DENOISING, step, level)
     return latent
 
@@ -347,13 +344,3 @@ def _timed(phase: str, seconds: dict[str, float]) -> Iterator[None]:
     start = perf_counter()
     yield
     seconds[phase] = perf_counter() - start
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory(
-            "The device's memory is full: select a smaller region, or fewer LoRA samples a step."
-        ) from error

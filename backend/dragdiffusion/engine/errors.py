@@ -1,12 +1,12 @@
 """The engine's and the daemon's errors.
 
-    DragDiffusionError              every error raised on purpose; its text is a sentence for the user
-    ├── InvalidRequest(field)       a request that can never work          → INVALID_ARGUMENT
-    ├── ImageNotFound               a buffer that was not uploaded         → NOT_FOUND
-    ├── ModelNotFound               a model nobody knows                   → NOT_FOUND
-    ├── ModelUnavailable            a known model without its files here   → FAILED_PRECONDITION
-    ├── OutOfMemory                 the device's or the cache's memory     → RESOURCE_EXHAUSTED
-    └── Cancelled                   the caller asked to stop               → CANCELLED
+DragDiffusionError              every error raised on purpose; its text is a sentence for the user
+├── InvalidRequest(field)       a request that can never work          → INVALID_ARGUMENT
+├── ImageNotFound               a buffer that was not uploaded         → NOT_FOUND
+├── ModelNotFound               a model nobody knows                   → NOT_FOUND
+├── ModelUnavailable            a known model without its files here   → FAILED_PRECONDITION
+├── OutOfMemory                 the device's or the cache's memory     → RESOURCE_EXHAUSTED
+└── Cancelled                   the caller asked to stop               → CANCELLED
 """
 
 from threading import Event

@@ -163,9 +163,7 @@ def mask_bounds(mask: Pixels) -> Rectangle | None:
 
 def contains(rectangle: Rectangle, point: Point) -> bool:
     """Its border included: a point on the right edge belongs to the last pixel."""
-    return (
-        rectangle.x <= point.x <= rectangle.right and rectangle.y <= point.y <= rectangle.bottom
-    )
+    return rectangle.x <= point.x <= rectangle.right and rectangle.y <= point.y <= rectangle.bottom
 
 
 def pixel_under(point: Point, *, width: int, height: int) -> tuple[int, int]:

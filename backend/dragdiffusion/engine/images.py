@@ -38,7 +38,11 @@ def to_working_mask(mask: Pixels, space: WorkingSpace) -> Float[Tensor, "1 1 h w
 
 
 def to_latent_mask(
-    working_mask: Float[Tensor, "1 1 h w"], latent_height: int, latent_width: int, *, any_pixel: bool
+    working_mask: Float[Tensor, "1 1 h w"],
+    latent_height: int,
+    latent_width: int,
+    *,
+    any_pixel: bool,
 ) -> Float[Tensor, "1 1 lh lw"]:
     """`any_pixel`: a latent pixel may change where any of its image pixels may; else the top left one decides (official)."""
     size = (latent_height, latent_width)
@@ -93,7 +97,9 @@ def _ramp(length: int, *, fade_in: bool, fade_out: bool) -> np.ndarray:
     return np.minimum(before, after)
 
 
-def _resize(image: Float[Tensor, "1 c h w"], height: int, width: int) -> Float[Tensor, "1 c rows cols"]:
+def _resize(
+    image: Float[Tensor, "1 c h w"], height: int, width: int
+) -> Float[Tensor, "1 c rows cols"]:
     if image.shape[-2:] == (height, width):
         return image
     return functional.interpolate(image, (height, width), mode="bicubic", antialias=True)

@@ -169,9 +169,7 @@ class _LevelOptimizer:
         radius = self._problem.config.tracking_radius
         return track_points(features.detach(), self._templates, handles, radius=radius)
 
-    def _motion_loss(
-        self, features: FeatureGrid, progress: HandleProgress
-    ) -> Float[Tensor, ""]:
+    def _motion_loss(self, features: FeatureGrid, progress: HandleProgress) -> Float[Tensor, ""]:
         keeps_original = self._problem.config.supervision_target is SupervisionTarget.ORIGINAL
         origins = self._problem.handles if keeps_original else progress.handles
         moving = zip(progress.handles, progress.goals, origins, progress.arrived, strict=True)
@@ -196,5 +194,7 @@ class _LevelOptimizer:
         scale = self._problem.branch.model.gradient_scale
         (gradient,) = torch.autograd.grad(loss * scale, self._latent)
         gradient = gradient / scale
-        self._latent.grad = gradient if self._problem.lock is None else gradient * self._problem.lock
+        self._latent.grad = (
+            gradient if self._problem.lock is None else gradient * self._problem.lock
+        )
         self._adam.step()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -97,7 +97,7 @@ def _step(
 
 @contextmanager
 def _trainable_adapter(
-    unet: nn.Module, *, rank: int, generator: torch.Generator
+    unet: Any, *, rank: int, generator: torch.Generator
 ) -> Iterator[LoraWeights]:
     """The factors of an adapter that is on the UNet until the context ends."""
     with torch.random.fork_rng(devices=[]):  # peft fills the factors from the global generator
@@ -116,7 +116,7 @@ def _trainable_adapter(
         unet.requires_grad_(False)
 
 
-def _adapter_factors(unet: nn.Module) -> LoraWeights:
+def _adapter_factors(unet: Any) -> LoraWeights:
     return {
         name: LoraFactors(layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight)
         for name, layer in unet.named_modules()

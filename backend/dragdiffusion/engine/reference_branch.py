@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 
 import torch
@@ -56,26 +56,26 @@ def record_branch(
 ) -> Iterator[ReferenceBranch]:
     """Denoises the reference latent from z_n; yields the branch as far as it is known, complete at last."""
     top = len(inverted) - 1
-    latents, key_values = list(inverted), [()] * len(inverted)
-    bare = ReferenceBranch(
-        model, schedule, prompts, config.guidance_scale, config.reference_start_layer, inverted, ()
+    latents = list(inverted)
+    key_values: list[ReferenceKeyValues] = [()] * len(inverted)
+    branch = ReferenceBranch(
+        model,
+        schedule,
+        prompts,
+        guidance_scale=config.guidance_scale,
+        start_layer=config.reference_start_layer,
+        latents=inverted,
+        key_values=tuple(key_values),
     )
     for level in range(top, 0, -1):
         check_stop(stop)
-        lower, recorded = _record_step(bare, latents[level], level=level)
+        lower, recorded = _record_step(branch, latents[level], level=level)
         if top - level >= config.reference_start_step:
             key_values[level] = recorded
         if not config.reference_from_inversion:
             latents[level - 1] = lower
-        yield ReferenceBranch(
-            model,
-            schedule,
-            prompts,
-            config.guidance_scale,
-            config.reference_start_layer,
-            tuple(latents),
-            tuple(key_values),
-        )
+        branch = replace(branch, latents=tuple(latents), key_values=tuple(key_values))
+        yield branch
 
 
 @torch.no_grad()

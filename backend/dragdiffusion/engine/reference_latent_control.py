@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 
@@ -26,7 +26,7 @@ ReferenceKeyValues = tuple[KeyValue, ...]
 """Of the controlled layers at one timestep, in the order in which the UNet runs them."""
 
 
-def self_attention_layers(unet: nn.Module) -> list[Attention]:
+def self_attention_layers(unet: Any) -> list[Attention]:
     """In the order in which the UNet runs them; the middle is registered last and runs between down and up."""
     return [
         module.attn1
@@ -38,7 +38,7 @@ def self_attention_layers(unet: nn.Module) -> list[Attention]:
 
 
 @contextmanager
-def record_reference(unet: nn.Module, *, start_layer: int) -> Iterator[list[KeyValue]]:
+def record_reference(unet: Any, *, start_layer: int) -> Iterator[list[KeyValue]]:
     """The list that is given receives the keys and values of the passes made inside."""
     recorded: list[KeyValue] = []
 
@@ -53,7 +53,7 @@ def record_reference(unet: nn.Module, *, start_layer: int) -> Iterator[list[KeyV
 
 @contextmanager
 def reference_latent_control(
-    unet: nn.Module, reference: ReferenceKeyValues, *, start_layer: int
+    unet: Any, reference: ReferenceKeyValues, *, start_layer: int
 ) -> Iterator[None]:
     """Inside, the controlled layers attend to what was recorded. No recording: no control."""
     layers = self_attention_layers(unet)[start_layer:] if reference else []
@@ -85,9 +85,8 @@ class _SelfAttention:
         own = KeyValue(attn.to_k(hidden_states), attn.to_v(hidden_states))
         key, value = self._exchange(own)
         query = attn.to_q(hidden_states)
-        attended = scaled_dot_product_attention(
-            *(_split_heads(projected, attn.heads) for projected in (query, key, value))
-        )
+        query, key, value = (_split_heads(t, attn.heads) for t in (query, key, value))
+        attended = scaled_dot_product_attention(query, key, value)
         joined = attended.transpose(1, 2).flatten(2)
         return attn.to_out[1](attn.to_out[0](joined))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dragdiffusion.engine.config import DragConfig, LoraConfig, Mode, SupervisionTarget
+from dragdiffusion.engine.config import DragConfig, Fit, LoraConfig, Mode, SupervisionTarget
 from dragdiffusion.models.catalogue import Family
 
 # The paper's, for every family: arXiv 2306.14435, section 4.1, and its code.
 _REFERENCE = DragConfig(mode=Mode.REFERENCE)
+# The same on the embedded model's size, with its last two blocks under reference-latent control, as the paper has it.
+_REFERENCE_EMBEDDED = DragConfig(mode=Mode.REFERENCE, working_size=128, reference_start_layer=5)
 
 # Found on the embedded model's own world: 20 held-out scenes whose true result is known.
 _EMBEDDED = DragConfig(
     mode=Mode.DEFAULT,
+    working_size=128,
+    fit=Fit.AREA,
     lora=LoraConfig(steps=20, batch_size=2),
     inversion_strength=0.8,
     feature_block=1,
@@ -24,12 +28,14 @@ _EMBEDDED = DragConfig(
     supervision_target=SupervisionTarget.ORIGINAL,
     drag_steps_per_timestep=5,
     lock_outside_mask=True,
+    reference_from_inversion=True,
     reference_start_layer=6,
 )
 
 # GoodDrag's (arXiv 2404.07206), with the latent locked outside the mask: r1 4, r2 12, 0.02, 7 timesteps of 10 steps.
 _SD1 = DragConfig(
     mode=Mode.DEFAULT,
+    fit=Fit.AREA,
     lora=LoraConfig(steps=60),
     inversion_strength=0.75,
     pixel_centres=True,
@@ -41,9 +47,11 @@ _SD1 = DragConfig(
     supervision_target=SupervisionTarget.ORIGINAL,
     drag_steps_per_timestep=10,
     lock_outside_mask=True,
+    reference_from_inversion=True,
 )
 
 _PROFILES = {
+    (Mode.REFERENCE, Family.EMBEDDED): _REFERENCE_EMBEDDED,
     (Mode.DEFAULT, Family.EMBEDDED): _EMBEDDED,
     (Mode.DEFAULT, Family.SD1): _SD1,
 }
