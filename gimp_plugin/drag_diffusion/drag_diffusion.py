@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""DragDiffusion for GIMP 3: the procedure's registration. All else is imported when the user calls it."""
+
+import sys
+from pathlib import Path
+
+import gi
+
+for namespace, version in (("Gegl", "0.4"), ("Gimp", "3.0"), ("GimpUi", "3.0"), ("Gtk", "3.0")):
+    gi.require_version(namespace, version)
+from gi.repository import Gimp, GObject
+
+PROCEDURE = "plug-in-drag-diffusion"
+READWRITE = GObject.ParamFlags.READWRITE
+MODE_DEFAULT = -1
+
+
+class DragDiffusion(Gimp.PlugIn):
+    """The plug-in as GIMP sees it."""
+
+    def do_set_i18n(self, _procedure_name):
+        return False  # English only
+
+    def do_query_procedures(self):
+        return [PROCEDURE]
+
+    def do_create_procedure(self, name):
+        procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, run, None)
+        procedure.set_image_types("*")
+        # Never greyed: what is missing is said when it is called.
+        procedure.set_sensitivity_mask(
+            Gimp.ProcedureSensitivityMask.DRAWABLE
+            | Gimp.ProcedureSensitivityMask.DRAWABLES
+            | Gimp.ProcedureSensitivityMask.NO_DRAWABLES
+            | Gimp.ProcedureSensitivityMask.NO_IMAGE
+        )
+        procedure.set_menu_label("_Drag Edit…")
+        procedure.add_menu_path("<Image>/Filters")
+        procedure.set_documentation(
+            "Drag parts of the picture to where they should be (DragDiffusion)",
+            "Each open stroke of the selected path drags what lies at its first point to its last "
+            "point, along the stroke. The selection, with its feather, is the part that may "
+            "change; without one the whole layer may. The result is a new layer above the layer "
+            "that was edited. A daemon on this computer does the work; it is started if needed.",
+            name,
+        )
+        procedure.set_attribution("DragDiffusion for GIMP", "GPL-3.0-or-later", "2026")
+        _add_arguments(procedure)
+        return procedure
+
+
+def _add_arguments(procedure):
+    procedure.add_string_argument(
+        "prompt",
+        "What the picture _shows",
+        "A few words about the picture, for instance “a photo of a dog”; may be empty",
+        "",
+        READWRITE,
+    )
+    modes = Gimp.Choice.new()
+    modes.add("default", 0, "Standard", "Steadier: drags and paints in turn")
+    modes.add("reference", 1, "As in the paper", "DragDiffusion as published, arXiv 2306.14435")
+    procedure.add_choice_argument(
+        "mode", "_Method", "How the drag is computed", modes, "default", READWRITE
+    )
+    procedure.add_string_argument(
+        "model",
+        "M_odel",
+        "Name, folder or .safetensors file of the model on the daemon's computer; empty: its default",
+        "",
+        READWRITE,
+    )
+    procedure.add_int_argument(
+        "seed",
+        "See_d",
+        "The same seed and settings give the same result; another one gives a variation",
+        *(0, 2**31 - 1, 0),
+        READWRITE,
+    )
+    procedure.add_int_argument(
+        "lora-steps",
+        "_Learning steps",
+        "Steps for learning this one picture before the drag: more keep its look better and take "
+        "longer; 0: none; -1: as the method has it",
+        *(MODE_DEFAULT, 2000, MODE_DEFAULT),
+        READWRITE,
+    )
+    procedure.add_int_argument(
+        "max-drag-steps",
+        "Drag s_teps at most",
+        "Raise it if the point does not arrive; -1: as the method has it",
+        *(MODE_DEFAULT, 2000, MODE_DEFAULT),
+        READWRITE,
+    )
+
+
+def run(procedure, run_mode, image, drawables, config, _data):
+    folder = Path(__file__).resolve().parent
+    sys.path[:0] = [str(folder), str(folder / "vendor")]
+    from plugin import procedure as drag_edit
+
+    return drag_edit.run(procedure, run_mode, image, drawables, config)
+
+
+if __name__ == "__main__":
+    Gimp.main(DragDiffusion.__gtype__, sys.argv)

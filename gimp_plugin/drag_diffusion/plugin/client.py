@@ -1,0 +1,223 @@
+"""The daemon's calls, in pure Python (grpclib): asyncio, in the worker thread only. No GIMP in here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, AsyncIterator, Dict, List, NoReturn
+
+from google.protobuf.json_format import MessageToDict
+from grpclib.client import Channel, StreamUnaryMethod, UnaryStreamMethod, UnaryUnaryMethod
+from grpclib.config import Configuration
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+
+from dragdiffusion_rpc import drag_pb2 as rpc
+from plugin import __version__
+from plugin.edit_model import Edit, Handles, PixelBuffer, Preview, Progress, Result, to_request
+
+CHUNK = 1 << 20  # bytes of pixels a message
+WINDOW = 1 << 24  # bytes in flight
+SERVICE = "/dragdiffusion.v1.DragDiffusion/"
+BROKEN = (StreamTerminatedError, ProtocolError, ConnectionError, OSError, asyncio.TimeoutError)
+
+STAGES = {
+    rpc.STAGE_QUEUED: "Waiting for an earlier edit",
+    rpc.STAGE_LOADING_MODEL: "Loading the model",
+    rpc.STAGE_ENCODING: "Reading the picture",
+    rpc.STAGE_FINE_TUNING: "Learning what is in the picture",
+    rpc.STAGE_INVERTING: "Inverting the picture",
+    rpc.STAGE_DRAGGING: "Dragging",
+    rpc.STAGE_DENOISING: "Painting the result",
+    rpc.STAGE_COMPOSITING: "Putting the result into place",
+}
+
+
+class DaemonError(Exception):
+    """A call that failed; the text is a sentence for the user."""
+
+
+class DaemonUnreachable(DaemonError):
+    """Nobody answers at the endpoint."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the daemon listens, from its endpoint file."""
+
+    address: str  # "127.0.0.1:PORT" or "unix:/path"
+    token: str
+    version: str = ""
+    log_file: str = ""
+
+
+async def drag(endpoint: Endpoint, edit: Edit) -> AsyncIterator[Any]:
+    """Yield Progress, Handles and Preview as they come, and the Result last."""
+    request = to_request(edit)
+    async with _connected(endpoint) as call:
+        await call.upload_missing(edit.buffers)
+        try:
+            async for event in call.drag(request):
+                yield event
+        except GRPCError as error:
+            # The daemon may have dropped a buffer between the two calls: upload again, once.
+            if error.status is not Status.NOT_FOUND or not await call.upload_missing(edit.buffers):
+                raise
+            async for event in call.drag(request):
+                yield event
+
+
+async def get_status(endpoint: Endpoint, timeout: float = 10.0) -> rpc.GetStatusResponse:
+    """Ask the daemon how it is; DaemonUnreachable if nobody answers within `timeout` seconds."""
+    async with _connected(endpoint) as call:
+        return await call.get_status(timeout)
+
+
+def check_version(version: str) -> None:
+    """The plug-in and the daemon come from one installation: their first two numbers agree."""
+    if version.split(".")[:2] != __version__.split(".")[:2]:
+        raise DaemonError(
+            f"The plug-in is version {__version__}, but the daemon that runs is version {version}: "
+            "stop the daemon and run the installer again, so that both are the same."
+        )
+
+
+@asynccontextmanager
+async def _connected(endpoint: Endpoint) -> AsyncIterator[_Calls]:
+    window = Configuration(http2_connection_window_size=WINDOW, http2_stream_window_size=WINDOW)
+    if endpoint.address.startswith("unix:"):
+        channel = Channel(path=endpoint.address[len("unix:") :], config=window)
+    else:
+        host, _, port = endpoint.address.rpartition(":")
+        channel = Channel(host.strip("[]"), int(port), config=window)
+    try:
+        yield _Calls(channel, {"authorization": f"Bearer {endpoint.token}"})
+    except GRPCError as error:
+        _raise_sentence(error, endpoint)
+    except BROKEN as error:
+        raise DaemonUnreachable(
+            "The daemon does not answer any more; the image is as it was. Run Drag Edit again: the "
+            "daemon is then started anew." + _log_sentence(endpoint)
+        ) from error
+    finally:
+        channel.close()
+
+
+def _raise_sentence(error: GRPCError, endpoint: Endpoint) -> NoReturn:
+    if error.status is Status.UNAUTHENTICATED:
+        raise DaemonError(
+            "The daemon does not accept this plug-in's token: it was started by another program or "
+            "user. Stop it, then run Drag Edit again."
+        ) from error
+    if error.status is Status.UNIMPLEMENTED:
+        check_version("unknown")
+    if error.status is Status.UNAVAILABLE and not error.message:
+        raise DaemonUnreachable("The daemon is stopping: run Drag Edit again.") from error
+    if error.message:
+        raise DaemonError(error.message) from error
+    raise DaemonError(
+        f"The daemon failed ({error.status.name}).{_log_sentence(endpoint)}"
+    ) from error
+
+
+def _log_sentence(endpoint: Endpoint) -> str:
+    return f" Its log: {endpoint.log_file}" if endpoint.log_file else ""
+
+
+class _Calls:
+    """The methods of one connection."""
+
+    def __init__(self, channel: Channel, metadata: Dict[str, str]) -> None:
+        self._channel = channel
+        self._metadata = metadata
+
+    async def get_status(self, timeout: float) -> rpc.GetStatusResponse:
+        method: Any = UnaryUnaryMethod(
+            self._channel, SERVICE + "GetStatus", rpc.GetStatusRequest, rpc.GetStatusResponse
+        )
+        call = method(rpc.GetStatusRequest(), metadata=self._metadata)
+        return await asyncio.wait_for(call, timeout)
+
+    async def upload_missing(self, buffers: Any) -> bool:
+        """Upload what the daemon does not hold; whether there was anything."""
+        method: Any = UnaryUnaryMethod(
+            self._channel, SERVICE + "FindMissing", rpc.FindMissingRequest, rpc.FindMissingResponse
+        )
+        request = rpc.FindMissingRequest(buffers=[buffer.reference for buffer in buffers])
+        response = await method(request, metadata=self._metadata)
+        missing = {reference.sha256 for reference in response.missing}
+        for buffer in buffers:
+            if buffer.reference.sha256 in missing:
+                await self._upload(buffer)
+        return bool(missing)
+
+    async def _upload(self, buffer: PixelBuffer) -> None:
+        method: Any = StreamUnaryMethod(
+            self._channel, SERVICE + "Upload", rpc.UploadRequest, rpc.UploadResponse
+        )
+        async with method.open(metadata=self._metadata) as stream:
+            await stream.send_message(rpc.UploadRequest(header=buffer.reference))
+            for start in range(0, len(buffer.rows), CHUNK):
+                chunk = buffer.rows[start : start + CHUNK]
+                await stream.send_message(rpc.UploadRequest(chunk=chunk))
+            await stream.end()
+            await stream.recv_message()
+
+    async def drag(self, request: rpc.DragRequest) -> AsyncIterator[Any]:
+        method: Any = UnaryStreamMethod(
+            self._channel, SERVICE + "Drag", rpc.DragRequest, rpc.DragEvent
+        )
+        edited = None
+        chunks: List[bytes] = []
+        async with method.open(metadata=self._metadata) as stream:
+            await stream.send_message(request, end=True)
+            async for message in stream:
+                kind = message.WhichOneof("event")
+                if kind == "edited_image":
+                    edited = message.edited_image
+                elif kind == "pixel_chunk":
+                    chunks.append(message.pixel_chunk.chunk)
+                elif kind is not None:
+                    yield _TRANSLATE[kind](getattr(message, kind))
+        yield _to_result(edited, b"".join(chunks))
+
+
+# ---- from the wire ---------------------------------------------------------------------------------
+
+
+def _to_progress(progress: rpc.Progress) -> Progress:
+    sentence = STAGES.get(progress.stage, "Working")
+    if progress.queue_position > 1:
+        sentence += f" ({progress.queue_position} before this one)"
+    elif progress.steps > 1 and progress.step:
+        sentence += f": step {progress.step} of {progress.steps}"
+    eta = progress.eta_seconds if progress.HasField("eta_seconds") else None
+    return Progress(sentence + " …", min(1.0, max(0.0, progress.fraction)), eta)
+
+
+def _to_handles(step: rpc.DragStep) -> Handles:
+    return Handles(tuple((point.x, point.y) for point in step.handles))
+
+
+def _to_preview(preview: rpc.Preview) -> Preview:
+    return Preview(preview.width, preview.height, preview.rgb)
+
+
+_TRANSLATE = {"progress": _to_progress, "drag_step": _to_handles, "preview": _to_preview}
+
+
+def _to_result(edited: Any, received: bytes) -> Result:
+    if edited is None:
+        raise DaemonError("The daemon ended the edit without a result: see its log.")
+    region = edited.region
+    size = region.width * region.height * 4
+    if len(received) < size:
+        raise DaemonError("The daemon sent only a part of the result: see its log.")
+    return Result(
+        region.x,
+        region.y,
+        PixelBuffer(region.width, region.height, 4, received[:size]),
+        json.dumps(MessageToDict(edited.run, preserving_proto_field_name=True)),
+    )

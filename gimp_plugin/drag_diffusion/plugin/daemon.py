@@ -1,0 +1,218 @@
+"""Finds the daemon, starts it if nobody answers, and drags with it. No GIMP in here.
+
+The installer tells the command in daemon.json, beside the plug-in's entry file:
+    {"command": ["/home/me/.local/share/dragdiffusion/venv/bin/dragdiffusion", "serve"],
+     "endpoint_file": "/path"}                      the second only where the rule below cannot work (Flatpak, Snap)
+The environment variable DRAGDIFFUSION_DAEMON_COMMAND, a command line, takes its place.
+
+The endpoint file, JSON, written by the daemon:
+    1. the environment variable DRAGDIFFUSION_ENDPOINT_FILE, else daemon.json's "endpoint_file";
+    2. $XDG_RUNTIME_DIR/dragdiffusion/endpoint.json, if $XDG_RUNTIME_DIR is set, a folder and ours (Linux);
+    3. endpoint.json in the state folder: ~/.local/state/dragdiffusion on Linux,
+       ~/Library/Application Support/dragdiffusion on macOS, %LOCALAPPDATA%\\dragdiffusion on Windows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, AsyncIterator, Dict, List, Mapping, Optional, Tuple
+
+from plugin import client
+from plugin.client import DaemonError, DaemonUnreachable, Endpoint
+from plugin.edit_model import Edit, Progress
+
+START_SECONDS = 180.0  # a cold disk and a slow computer: torch alone takes half a minute to import
+POLL_SECONDS = 0.2
+PLUGIN_FOLDER = Path(__file__).resolve().parent.parent
+# GIMP's own Python, or an AppImage's libraries, must not reach the daemon's.
+FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "GI_TYPELIB_PATH")
+
+
+async def drag(edit: Edit, installation: Installation) -> AsyncIterator[Any]:
+    """Drag with the daemon, which is started first if it does not run."""
+    yield Progress("Looking for the daemon …", 0.0)
+    endpoint = await find(installation)
+    if endpoint is None:
+        yield Progress("Starting the daemon …", 0.0)
+        endpoint = await start(installation)
+    async for event in client.drag(endpoint, edit):
+        yield event
+
+
+async def find(installation: Installation) -> Optional[Endpoint]:
+    """The daemon that runs, if one does and answers."""
+    endpoint = read_endpoint(installation.endpoint_file)
+    if endpoint is None:
+        return None
+    try:
+        status = await client.get_status(endpoint)
+    except DaemonUnreachable:
+        return None
+    client.check_version(status.version)
+    return endpoint
+
+
+async def start(installation: Installation) -> Endpoint:
+    """Start the daemon and wait until it answers; DaemonError with the end of its log if it does not."""
+    if not installation.command:
+        raise DaemonError(
+            "The daemon is not installed: run the installer of DragDiffusion for GIMP "
+            "(install/install.sh), then try again."
+        )
+    process = _spawn(installation)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        endpoint = await find(installation)
+        if endpoint is not None:
+            return endpoint
+        if process.poll() not in (None, 0):
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    reason = _last_line(installation.log_file)
+    raise DaemonError(
+        "The daemon did not start"
+        + (f": {reason}" if reason else ".")
+        + f" Its log: {installation.log_file}"
+    )
+
+
+# ---- where things are ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the plug-in needs to know to reach the daemon."""
+
+    command: Tuple[str, ...]  # empty: the daemon is not installed
+    endpoint_file: Path
+    log_file: Path  # what the daemon says while it starts
+    environment: Mapping[str, str]
+
+
+def read_installation(
+    folder: Path = PLUGIN_FOLDER,
+    environment: Mapping[str, str] = os.environ,
+    platform: str = sys.platform,
+) -> Installation:
+    """What daemon.json and the environment say."""
+    told = _read_json(folder / "daemon.json")
+    line = environment.get("DRAGDIFFUSION_DAEMON_COMMAND")
+    command = shlex.split(line) if line else told.get("command", [])
+    if command and Path("/.flatpak-info").exists():
+        command = ["flatpak-spawn", "--host", *command]  # out of GIMP's sandbox
+    variables = dict(environment)
+    if "endpoint_file" in told:
+        variables.setdefault("DRAGDIFFUSION_ENDPOINT_FILE", told["endpoint_file"])
+    return Installation(
+        tuple(str(part) for part in command),
+        endpoint_file(variables, platform),
+        state_folder(variables, platform) / "daemon-start.log",
+        variables,
+    )
+
+
+def endpoint_file(
+    environment: Mapping[str, str] = os.environ, platform: str = sys.platform
+) -> Path:
+    override = environment.get("DRAGDIFFUSION_ENDPOINT_FILE")
+    if override:
+        return Path(override)
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    if platform == "linux" and runtime and _is_our_folder(Path(runtime)):
+        return Path(runtime) / "dragdiffusion" / "endpoint.json"
+    return state_folder(environment, platform) / "endpoint.json"
+
+
+def state_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    home = Path(environment.get("HOME") or Path.home())
+    if platform == "win32":
+        local = environment.get("LOCALAPPDATA")
+        return (Path(local) if local else home / "AppData" / "Local") / "dragdiffusion"
+    if platform == "darwin":
+        return home / "Library" / "Application Support" / "dragdiffusion"
+    return home / ".local" / "state" / "dragdiffusion"
+
+
+def read_endpoint(path: Path) -> Optional[Endpoint]:
+    """The endpoint in the file; None where there is no (readable, complete) one."""
+    fields = _read_json(path)
+    try:
+        return Endpoint(
+            address=str(fields["address"]),
+            token=str(fields["token"]),
+            version=str(fields.get("version", "")),
+            log_file=str(fields.get("log_file", "")),
+        )
+    except KeyError:
+        return None
+
+
+def _is_our_folder(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and folder.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def _read_json(path: Path) -> Dict[str, Any]:
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+# ---- the process -----------------------------------------------------------------------------------
+
+
+def _spawn(installation: Installation) -> "subprocess.Popen[bytes]":
+    """Start the daemon on its own: it outlives the plug-in, which GIMP ends after each call."""
+    installation.log_file.parent.mkdir(parents=True, exist_ok=True)
+    command = list(installation.command)
+    try:
+        with installation.log_file.open("wb") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=_daemon_environment(installation.environment),
+                cwd=str(Path.home()),
+                close_fds=True,
+                **_detached(),
+            )
+    except OSError as error:
+        raise DaemonError(
+            f"The daemon could not be started: {command[0]}: {error.strerror}. Run the installer of "
+            "DragDiffusion for GIMP again (install/install.sh)."
+        ) from error
+
+
+def _detached() -> Dict[str, Any]:
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def _daemon_environment(environment: Mapping[str, str]) -> Dict[str, str]:
+    foreign = set(FOREIGN_VARIABLES)
+    if "APPIMAGE" in environment or "APPDIR" in environment:
+        foreign.add("LD_LIBRARY_PATH")
+    return {name: value for name, value in environment.items() if name not in foreign}
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines: List[str] = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return ""
+    told = [line.strip() for line in lines if line.strip()]
+    return told[-1][:300] if told else ""

@@ -1,0 +1,361 @@
+"""One drag edit as frozen values, and every sentence that says why it cannot be done. No GIMP in here.
+
+Coordinates: pixels of the layer, x to the right, y down, (0, 0) the top left corner of its top left pixel, unless a name
+says `image`: then pixels of GIMP's whole image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import List, Optional, Sequence, Tuple
+
+from dragdiffusion_rpc import drag_pb2 as rpc
+from plugin import __version__
+
+PARASITE_NAME = "drag-diffusion-edit"
+MODE_DEFAULT = -1  # of a number in the settings: the mode's own default
+CURVE_STEP = 8.0  # pixels between two points taken from a curve
+CURVE_POINTS = 64  # at most, a curved segment
+FLATNESS = 0.5  # pixels; a Bézier segment that bends less is a straight line
+
+Point = Tuple[float, float]
+
+
+class EditError(Exception):
+    """The edit cannot be done as things stand; the text tells the user what to change."""
+
+
+# ---- the picture -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """What the procedure was called on."""
+
+    name: str
+    kind: str  # "layer", "group", "mask" (of the layer of that name), "channel"
+    width: int = 0
+    height: int = 0
+    x: int = 0  # of its top left corner in the image
+    y: int = 0
+    pixels_locked: bool = False
+
+    def contains(self, point: Point) -> bool:
+        return 0 <= point[0] < self.width and 0 <= point[1] < self.height
+
+
+@dataclass(frozen=True)
+class PixelBuffer:
+    """Rows of pixels, top to bottom, without padding."""
+
+    width: int
+    height: int
+    channels: int  # 4: sRGB with straight alpha; 1: linear coverage, 255 = may change
+    rows: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.rows) != self.width * self.height * self.channels:
+            raise ValueError(f"{len(self.rows)} bytes for {self.width} × {self.height} pixels")
+
+    @property
+    def reference(self) -> rpc.BufferReference:
+        """Its name by content, as the contract has it."""
+        header = f"{self.width}x{self.height}x{self.channels}:".encode("ascii")
+        digest = hashlib.sha256(header)
+        digest.update(self.rows)
+        pixel_format = rpc.PIXEL_FORMAT_RGBA8 if self.channels == 4 else rpc.PIXEL_FORMAT_Y8
+        return rpc.BufferReference(
+            sha256=digest.digest(), width=self.width, height=self.height, format=pixel_format
+        )
+
+
+def check_layers(layers: Sequence[LayerState], has_floating_selection: bool = False) -> LayerState:
+    """The one layer that can be edited, or the reason why there is none."""
+    if has_floating_selection:
+        raise EditError(
+            "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Selection), "
+            "then run Drag Edit again."
+        )
+    if not layers:
+        raise EditError("No layer is selected: select the layer to edit in the Layers dialog.")
+    if len(layers) > 1:
+        raise EditError(
+            f"{len(layers)} layers are selected: select only the one to edit in the Layers dialog."
+        )
+    layer = layers[0]
+    if layer.kind == "group":
+        raise EditError(
+            f"“{layer.name}” is a layer group: select one layer inside it, or make a layer of what "
+            "is visible (Layer ▸ New from Visible)."
+        )
+    if layer.kind == "mask":
+        raise EditError(
+            f"The mask of layer “{layer.name}” is being edited: click the layer's picture beside "
+            "the mask in the Layers dialog."
+        )
+    if layer.kind != "layer":
+        raise EditError(f"“{layer.name}” is a channel: select a layer in the Layers dialog.")
+    if layer.pixels_locked:
+        raise EditError(
+            f"The pixels of layer “{layer.name}” are locked: unlock them in the Layers dialog, or "
+            "select another layer."
+        )
+    return layer
+
+
+# ---- the drags -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """An anchor of a path with its two Bézier handles, in image pixels."""
+
+    before: Point
+    point: Point
+    after: Point
+
+
+@dataclass(frozen=True)
+class Stroke:
+    path: str  # the path's name
+    number: int  # in its path, counted from 1
+    anchors: Tuple[Anchor, ...]
+    closed: bool = False
+
+    def __str__(self) -> str:
+        return f"Stroke {self.number} of path “{self.path}”"
+
+
+@dataclass(frozen=True)
+class Drag:
+    """The way of one handle point: its first point is the handle, its last the target."""
+
+    stroke: str
+    points: Tuple[Point, ...]
+
+
+def to_drags(strokes: Sequence[Stroke], layer: LayerState) -> Tuple[Drag, ...]:
+    """One drag a stroke, in layer pixels; or the reason why a stroke is none."""
+    if not strokes:
+        raise EditError(
+            "Draw a path first: with the Paths tool, click the point to move, then click where it "
+            "should go. Shift+click begins the next pair."
+        )
+    return tuple(_to_drag(stroke, layer) for stroke in strokes)
+
+
+def _to_drag(stroke: Stroke, layer: LayerState) -> Drag:
+    if stroke.closed:
+        raise EditError(
+            f"{stroke} is closed: a drag needs an open stroke, from the point to move to where it "
+            "should go."
+        )
+    if len(stroke.anchors) < 2:
+        raise EditError(
+            f"{stroke} has only one point: add a second one where the first should go, or delete "
+            "it."
+        )
+    points = tuple((x - layer.x, y - layer.y) for x, y in _polyline(stroke.anchors))
+    if _length(points) < 1:
+        raise EditError(
+            f"{stroke} ends where it begins: move its last point to where it should go."
+        )
+    if not layer.contains(points[0]):
+        raise EditError(f"{stroke} begins outside layer “{layer.name}”: begin it on the layer.")
+    if not layer.contains(points[-1]):
+        raise EditError(
+            f"{stroke} ends outside layer “{layer.name}”: end it on the layer, or enlarge the "
+            "layer (Layer ▸ Layer to Image Size)."
+        )
+    return Drag(str(stroke), points)
+
+
+def _polyline(anchors: Sequence[Anchor]) -> List[Point]:
+    points = [anchors[0].point]
+    for start, end in zip(anchors, anchors[1:]):
+        points.extend(_segment(start.point, start.after, end.before, end.point))
+    return points
+
+
+def _segment(start: Point, leave: Point, arrive: Point, end: Point) -> List[Point]:
+    """The points after `start` of a cubic Bézier segment: only `end` where it is straight."""
+    if max(distance_from_line(control, start, end) for control in (leave, arrive)) < FLATNESS:
+        return [end]
+    count = math.ceil(_length((start, leave, arrive, end)) / CURVE_STEP)
+    count = max(2, min(CURVE_POINTS, count))
+    return [_bezier(start, leave, arrive, end, step / count) for step in range(1, count)] + [end]
+
+
+def _bezier(start: Point, leave: Point, arrive: Point, end: Point, t: float) -> Point:
+    weights = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
+    controls = (start, leave, arrive, end)
+    return (
+        sum(weight * control[0] for weight, control in zip(weights, controls)),
+        sum(weight * control[1] for weight, control in zip(weights, controls)),
+    )
+
+
+def distance_from_line(point: Point, start: Point, end: Point) -> float:
+    """Distance from the line piece between start and end."""
+    along = (end[0] - start[0], end[1] - start[1])
+    to_point = (point[0] - start[0], point[1] - start[1])
+    squared = along[0] ** 2 + along[1] ** 2
+    share = (to_point[0] * along[0] + to_point[1] * along[1]) / squared if squared else 0.0
+    share = max(0.0, min(1.0, share))
+    return math.dist(to_point, (share * along[0], share * along[1]))
+
+
+def _length(points: Sequence[Point]) -> float:
+    return sum(math.dist(start, end) for start, end in zip(points, points[1:]))
+
+
+# ---- the selection ---------------------------------------------------------------------------------
+
+
+def check_selection(drags: Sequence[Drag], mask: PixelBuffer, layer: LayerState) -> None:
+    """Every handle must lie where the selection lets the picture change."""
+    if not any(mask.rows):
+        raise EditError(
+            f"The selection lies outside layer “{layer.name}”: select the part of the layer that "
+            "may change, or select nothing (Select ▸ None)."
+        )
+    for drag in drags:
+        column, row = int(drag.points[0][0]), int(drag.points[0][1])
+        if not mask.rows[row * mask.width + column]:
+            raise EditError(
+                f"{drag.stroke} begins outside the selection: the selection is the part that may "
+                "change, so it must hold the point to move. Enlarge it, or select nothing "
+                "(Select ▸ None)."
+            )
+
+
+# ---- the request -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the dialog asks for, and what the procedure's arguments are."""
+
+    prompt: str = ""
+    mode: str = "default"  # or "reference"
+    model: str = ""  # empty: the daemon's default
+    seed: int = 0
+    lora_steps: int = MODE_DEFAULT
+    max_drag_steps: int = MODE_DEFAULT
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Everything that affects the result."""
+
+    layer: LayerState
+    image: PixelBuffer
+    mask: Optional[PixelBuffer]  # of the layer's size; None: the whole layer may change
+    drags: Tuple[Drag, ...]
+    settings: Settings
+    preview_every: int = 0  # drag steps between two previews; 0: none
+
+    @property
+    def buffers(self) -> Tuple[PixelBuffer, ...]:
+        return (self.image,) if self.mask is None else (self.image, self.mask)
+
+
+def to_request(edit: Edit) -> rpc.DragRequest:
+    settings = edit.settings
+    modes = {"default": rpc.MODE_DEFAULT, "reference": rpc.MODE_REFERENCE}
+    numbers = {"lora_steps": settings.lora_steps, "max_drag_steps": settings.max_drag_steps}
+    preparation = rpc.PrepareRequest(
+        image=edit.image.reference,
+        mask=None if edit.mask is None else edit.mask.reference,
+        trajectories=[
+            rpc.Trajectory(points=[rpc.Point(x=x, y=y) for x, y in drag.points])
+            for drag in edit.drags
+        ],
+        prompt=settings.prompt,
+        model=settings.model,
+        mode=modes[settings.mode],
+        hyper_parameters=rpc.HyperParameters(
+            **{name: number for name, number in numbers.items() if number > MODE_DEFAULT}
+        ),
+        seed=settings.seed,
+    )
+    return rpc.DragRequest(preparation=preparation, preview_every=edit.preview_every)
+
+
+def describe(
+    strokes: Sequence[Stroke], drags: Sequence[Drag], selection: Optional[PixelBuffer]
+) -> str:
+    """What was found, for the dialog: "2 drags from path “Eyes”; only the selection may change."."""
+    count = "1 drag" if len(drags) == 1 else f"{len(drags)} drags"
+    names = list(dict.fromkeys(stroke.path for stroke in strokes))
+    paths = "path" if len(names) == 1 else "paths"
+    area = "the whole layer may change" if selection is None else "only the selection may change"
+    return f"{count} from {paths} {', '.join(f'“{name}”' for name in names)}; {area}."
+
+
+# ---- what comes back -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Progress:
+    sentence: str
+    fraction: float  # of the whole edit, 0 to 1
+    eta_seconds: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Handles:
+    """Where the handle points are now."""
+
+    points: Tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A look at the part being edited, smaller than the result."""
+
+    width: int
+    height: int
+    rgb: bytes
+
+
+@dataclass(frozen=True)
+class Result:
+    """The edited part, transparent where nothing changed, at (x, y) of the layer."""
+
+    x: int
+    y: int
+    pixels: PixelBuffer
+    run: str  # JSON: device, model, versions, seconds, every hyper-parameter as used
+
+
+def to_parasite(edit: Edit, result: Result) -> bytes:
+    """What was done, kept with the new layer: JSON, UTF-8."""
+    record = {
+        "plug_in_version": __version__,
+        "source_layer": edit.layer.name,
+        "source_size": [edit.layer.width, edit.layer.height],
+        "source_sha256": edit.image.reference.sha256.hex(),
+        "selection_sha256": "" if edit.mask is None else edit.mask.reference.sha256.hex(),
+        "drags": [[[round(x, 3), round(y, 3)] for x, y in drag.points] for drag in edit.drags],
+        "settings": asdict(edit.settings),
+        "region": [result.x, result.y, result.pixels.width, result.pixels.height],
+        "run": json.loads(result.run),
+    }
+    return json.dumps(record, ensure_ascii=False).encode("utf-8")
+
+
+def layer_name(edit: Edit) -> str:
+    return f"Drag edit: {edit.layer.name}"
+
+
+def remaining_text(eta_seconds: Optional[float]) -> str:
+    """ "about 2 min left"; empty while nobody can tell."""
+    if eta_seconds is None or eta_seconds < 1:
+        return ""
+    if eta_seconds < 90:
+        return f"about {round(eta_seconds)} s left"
+    return f"about {round(eta_seconds / 60)} min left"

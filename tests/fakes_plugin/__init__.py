@@ -1,0 +1,1 @@
+"""Stands in for the daemon in the plug-in's tests."""

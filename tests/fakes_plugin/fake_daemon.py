@@ -1,0 +1,205 @@
+"""A daemon without a model: answers the whole contract in milliseconds, and fails on demand.
+
+    with FakeDaemon() as daemon:
+        endpoint = daemon.endpoint            # a plugin.client.Endpoint's fields, as a dict
+
+Its "edit" inverts the colours where the mask lets it, on the mask's bounding box. The prompt tells it what else to do:
+    "fail CODE sentence"   end the call with this status
+    "hang"                 report progress until the caller goes away; `daemon.cancelled` is then set
+    "die"                  break off in the middle: the process ends (as a program of its own) or the server stops
+    "forget"               drop the uploaded pixels once, after they were found
+    "short"                send half of the result
+
+As a program it writes the endpoint file, as the real one does:  python fake_daemon.py [--version X] [--broken]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from dragdiffusion_rpc import drag_pb2 as rpc
+from dragdiffusion_rpc import drag_pb2_grpc
+
+TOKEN = "a token"
+CHUNK = 1 << 20
+BYTES_PER_PIXEL = {rpc.PIXEL_FORMAT_RGBA8: 4, rpc.PIXEL_FORMAT_RGB8: 3, rpc.PIXEL_FORMAT_Y8: 1}
+
+
+class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
+    def __init__(self, version: str = "0.1.0", die: Any = None, address: str = "127.0.0.1:0"):
+        self.version = version
+        self.requests: list[rpc.DragRequest] = []
+        self.buffers: dict[bytes, bytes] = {}
+        self.uploads = 0
+        self.cancelled = threading.Event()
+        self._die = die or (lambda: self._server.stop(0))
+        self._server = grpc.server(futures.ThreadPoolExecutor(8), interceptors=[_TokenCheck()])
+        drag_pb2_grpc.add_DragDiffusionServicer_to_server(self, self._server)
+        port = self._server.add_insecure_port(address)
+        self.address = address if address.startswith("unix:") else f"127.0.0.1:{port}"
+
+    @property
+    def endpoint(self) -> dict[str, Any]:
+        return {
+            "address": self.address,
+            "token": TOKEN,
+            "pid": os.getpid(),
+            "version": self.version,
+            "log_file": "/var/log/dragdiffusion.log",
+        }
+
+    def __enter__(self) -> FakeDaemon:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._server.stop(0).wait()
+
+    def serve_forever(self) -> None:
+        self._server.wait_for_termination()
+
+    # ---- the contract
+
+    def GetStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        return rpc.GetStatusResponse(version=self.version, device="fake", pid=os.getpid())
+
+    def FindMissing(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        missing = [buffer for buffer in request.buffers if buffer.sha256 not in self.buffers]
+        return rpc.FindMissingResponse(missing=missing)
+
+    def Upload(self, request_iterator: Any, context: grpc.ServicerContext) -> Any:
+        header = next(request_iterator).header
+        rows = b"".join(part.chunk for part in request_iterator)
+        channels = BYTES_PER_PIXEL[header.format]
+        text = f"{header.width}x{header.height}x{channels}:".encode("ascii")
+        if len(rows) != header.width * header.height * channels:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The pixels are not all there.")
+        if hashlib.sha256(text + rows).digest() != header.sha256:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The pixels are not those named.")
+        self.buffers[header.sha256] = rows
+        self.uploads += 1
+        return rpc.UploadResponse(buffer=header)
+
+    def Drag(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        self.requests.append(request)
+        word, _, rest = request.preparation.prompt.partition(" ")
+        if word == "forget" and len(self.requests) == 1:
+            self.buffers.clear()
+        if request.preparation.image.sha256 not in self.buffers:
+            context.abort(grpc.StatusCode.NOT_FOUND, "The image was not uploaded.")
+        yield _progress(rpc.STAGE_LOADING_MODEL, 0.1)
+        if word == "fail":
+            code, _, sentence = rest.partition(" ")
+            context.abort(grpc.StatusCode[code], sentence)
+        if word == "hang":
+            yield from self._hang(context)
+        if word == "die":
+            self._die()
+            time.sleep(5)
+        pace = float(rest) if word == "slow" else 0.0
+        yield from self._edit(request, pace, short=word == "short")
+
+    def _hang(self, context: grpc.ServicerContext) -> Iterator[Any]:
+        context.add_callback(self.cancelled.set)
+        while not self.cancelled.wait(0.1):
+            yield _progress(rpc.STAGE_DRAGGING, 0.2, eta=99)
+
+    def _edit(self, request: Any, pace: float, short: bool) -> Iterator[Any]:
+        preparation = request.preparation
+        size = (preparation.image.width, preparation.image.height)
+        image = self.buffers[preparation.image.sha256]
+        mask = None
+        if preparation.HasField("mask"):
+            mask = self.buffers[preparation.mask.sha256]
+        left, top, width, height = region = _bounding_box(mask, *size)
+        for step in range(1, 6):
+            yield _progress(rpc.STAGE_DRAGGING, 0.2 + 0.1 * step, eta=5 - step, step=step, steps=5)
+            yield rpc.DragEvent(drag_step=_drag_step(preparation, step))
+            if request.preview_every:
+                yield rpc.DragEvent(preview=rpc.Preview(width=2, height=1, rgb=b"\xff\0\0\0\xff\0"))
+            time.sleep(pace)
+        pixels = bytearray()
+        for y in range(top, top + height):
+            for x in range(left, left + width):
+                at = y * size[0] + x
+                pixels += bytes(255 - value for value in image[4 * at : 4 * at + 3])
+                pixels.append(255 if mask is None else mask[at])
+        yield rpc.DragEvent(edited_image=_edited_image(region, bytes(pixels)))
+        end = len(pixels) // 2 if short else len(pixels)
+        for start in range(0, end, CHUNK):
+            chunk = bytes(pixels[start : min(end, start + CHUNK)])
+            yield rpc.DragEvent(pixel_chunk=rpc.PixelChunk(chunk=chunk))
+
+
+class _TokenCheck(grpc.ServerInterceptor):
+    def intercept_service(self, continuation: Any, details: Any) -> Any:
+        if ("authorization", f"Bearer {TOKEN}") in details.invocation_metadata:
+            return continuation(details)
+
+        def refuse(_request: Any, context: grpc.ServicerContext) -> None:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "The token is missing or wrong.")
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _progress(stage: int, fraction: float, eta: float = 0, step: int = 0, steps: int = 0) -> Any:
+    progress = rpc.Progress(stage=stage, fraction=fraction, step=step, steps=steps)
+    if eta:
+        progress.eta_seconds = eta
+    return rpc.DragEvent(progress=progress)
+
+
+def _drag_step(preparation: Any, step: int) -> Any:
+    handles = [trajectory.points[0] for trajectory in preparation.trajectories]
+    return rpc.DragStep(step=step, max_steps=5, loss=1.0, handles=handles)
+
+
+def _bounding_box(mask: bytes | None, width: int, height: int) -> tuple[int, int, int, int]:
+    if mask is None:
+        return 0, 0, width, height
+    rows = [y for y in range(height) if any(mask[y * width : (y + 1) * width])]
+    columns = [x for x in range(width) if any(mask[x::width])]
+    return columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+
+
+def _edited_image(region: tuple[int, int, int, int], pixels: bytes) -> Any:
+    left, top, width, height = region
+    digest = hashlib.sha256(f"{width}x{height}x4:".encode("ascii") + pixels).digest()
+    return rpc.EditedImage(
+        region=rpc.Rectangle(x=left, y=top, width=width, height=height),
+        pixels=rpc.BufferReference(
+            sha256=digest, width=width, height=height, format=rpc.PIXEL_FORMAT_RGBA8
+        ),
+        run=rpc.Run(device="fake", model="none", drag_steps=5, config_json='{"seed": 0}'),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--broken", action="store_true")
+    options = parser.parse_args()
+    if options.broken:
+        sys.exit("RuntimeError: no room for the model")
+    with FakeDaemon(version=options.version, die=lambda: os._exit(1)) as daemon:
+        path = Path(os.environ["DRAGDIFFUSION_ENDPOINT_FILE"])
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+        fresh.replace(path)
+        daemon.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

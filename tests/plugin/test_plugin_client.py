@@ -1,0 +1,206 @@
+"""The pure-Python client against a real gRPC server, another implementation (grpcio)."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fakes_plugin.fake_daemon import FakeDaemon
+
+from plugin import client
+from plugin.client import DaemonError, DaemonUnreachable, Endpoint
+from plugin.edit_model import (
+    Drag,
+    Edit,
+    Handles,
+    LayerState,
+    PixelBuffer,
+    Preview,
+    Progress,
+    Result,
+    Settings,
+)
+from plugin.worker import Finished, Job
+
+PLUGIN = Path(client.__file__).resolve().parents[1]
+
+
+def endpoint_of(daemon, **changes):
+    fields = {key: daemon.endpoint[key] for key in ("address", "token", "version", "log_file")}
+    return Endpoint(**{**fields, **changes})
+
+
+def an_edit(prompt="", side=16, mask=None, preview_every=0):
+    image = PixelBuffer(side, side, 4, bytes([10, 20, 30, 255]) * (side * side))
+    drags = (Drag("Stroke 1", ((4, 4), (9, 9))),)
+    state = LayerState("Photo", "layer", side, side)
+    return Edit(state, image, mask, drags, Settings(prompt=prompt), preview_every)
+
+
+def drag(endpoint, edit):
+    async def collect():
+        return [event async for event in client.drag(endpoint, edit)]
+
+    return asyncio.run(collect())
+
+
+def failure(endpoint, edit, kind=DaemonError):
+    with pytest.raises(kind) as caught:
+        drag(endpoint, edit)
+    return str(caught.value)
+
+
+def test_a_drag_uploads_once_and_brings_the_result(fake_daemon):
+    rows = bytearray(16 * 16)
+    for y in range(3, 8):
+        rows[16 * y + 2 : 16 * y + 10] = bytes([128] * 8)
+    mask = PixelBuffer(16, 16, 1, bytes(rows))
+    events = drag(endpoint_of(fake_daemon), an_edit(mask=mask, preview_every=1))
+    result = events[-1]
+    assert isinstance(result, Result)
+    assert (result.x, result.y, result.pixels.width, result.pixels.height) == (2, 3, 8, 5)
+    assert result.pixels.rows == bytes([245, 235, 225, 128]) * 40
+    assert '"device": "fake"' in result.run
+    assert Progress("Dragging: step 2 of 5 …", pytest.approx(0.4), 3.0) in events
+    assert Handles(((4, 4),)) in events
+    assert Preview(2, 1, b"\xff\0\0\0\xff\0") in events
+    assert fake_daemon.uploads == 2
+    drag(endpoint_of(fake_daemon), an_edit(mask=mask))
+    assert fake_daemon.uploads == 2
+
+
+def test_a_large_image_goes_in_chunks(fake_daemon):
+    (result,) = drag(endpoint_of(fake_daemon), an_edit(side=1000))[-1:]
+    assert len(result.pixels.rows) == 4_000_000
+
+
+def test_a_unix_socket(tmp_path):
+    with FakeDaemon(address=f"unix:{tmp_path}/socket") as daemon:
+        assert isinstance(drag(endpoint_of(daemon), an_edit())[-1], Result)
+
+
+def test_pixels_that_the_daemon_forgot_are_uploaded_again(fake_daemon):
+    assert isinstance(drag(endpoint_of(fake_daemon), an_edit("forget"))[-1], Result)
+    assert fake_daemon.uploads == 2
+
+
+@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND"])
+def test_the_daemons_own_sentence_is_told(fake_daemon, code):
+    told = "The model “sd15” is not here: download it with “dragdiffusion models pull sd15”."
+    assert failure(endpoint_of(fake_daemon), an_edit(f"fail {code} {told}")) == told
+
+
+def test_a_wrong_token_says_so(fake_daemon):
+    assert failure(endpoint_of(fake_daemon, token="wrong"), an_edit()) == (
+        "The daemon does not accept this plug-in's token: it was started by another program or "
+        "user. Stop it, then run Drag Edit again."
+    )
+
+
+def test_a_daemon_that_dies_says_so(fake_daemon):
+    assert failure(endpoint_of(fake_daemon), an_edit("die")).startswith(
+        "The daemon does not answer any more; the image is as it was. Run Drag Edit again: the "
+        "daemon is then started anew."
+    )
+
+
+def test_half_a_result_is_none(fake_daemon):
+    assert failure(endpoint_of(fake_daemon), an_edit("short")) == (
+        "The daemon sent only a part of the result: see its log."
+    )
+
+
+def test_nobody_there():
+    nobody = Endpoint("127.0.0.1:1", "token")
+    failure(nobody, an_edit(), DaemonUnreachable)
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.1.9"])
+def test_versions_that_agree(version):
+    client.check_version(version)
+
+
+@pytest.mark.parametrize("version", ["0.2.0", "1.1.0", ""])
+def test_versions_that_differ(version):
+    with pytest.raises(DaemonError) as caught:
+        client.check_version(version)
+    assert str(caught.value) == (
+        f"The plug-in is version 0.1.0, but the daemon that runs is version {version}: stop the "
+        "daemon and run the installer again, so that both are the same."
+    )
+
+
+# ---- the worker
+
+
+def test_a_job_hands_over_its_events_and_ends(fake_daemon):
+    job = Job(lambda: client.drag(endpoint_of(fake_daemon), an_edit()))
+    job.start()
+    events = []
+    while not events or not isinstance(events[-1], Finished):
+        events.append(job.next_event(5))
+    assert isinstance(events[-2], Result)
+    assert events[-1] == Finished()
+
+
+def test_a_job_tells_its_error(fake_daemon):
+    job = Job(lambda: client.drag(endpoint_of(fake_daemon), an_edit("fail INTERNAL Oh.")))
+    job.start()
+    event = None
+    while not isinstance(event, Finished):
+        event = job.next_event(5)
+    with pytest.raises(DaemonError, match=r"^Oh\.$"):
+        event.raise_error()
+
+
+def test_cancel_reaches_the_daemon_at_once(fake_daemon):
+    job = Job(lambda: client.drag(endpoint_of(fake_daemon), an_edit("hang")))
+    job.start()
+    while not fake_daemon.requests:
+        job.next_event(0.1)
+    began = time.monotonic()
+    job.cancel()
+    event = None
+    while not isinstance(event, Finished):
+        event = job.next_event(5)
+    assert event.cancelled
+    assert fake_daemon.cancelled.wait(5)
+    assert time.monotonic() - began < 1
+    job.join(5)
+    job.cancel()  # harmless now
+
+
+# ---- alone with its vendored packages, as in GIMP
+
+ALONE = """
+import asyncio, sys
+sys.path[:0] = sys.argv[1:3]
+import google.protobuf.internal.api_implementation as implementation
+assert implementation.Type() == "python", implementation.Type()
+from plugin import client
+status = asyncio.run(client.get_status(client.Endpoint(sys.argv[3], "a token")))
+print(sys.version.split()[0], status.device)
+"""
+
+
+def _runs(python):
+    try:
+        return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+# This Python, and what others are here: GIMP's own may be any from 3.9 on.
+PYTHONS = [sys.executable, *filter(_runs, (f"python3.{minor}" for minor in range(9, 15)))]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_vendored_packages_suffice(fake_daemon, python):
+    command = [python, "-I", "-S", "-W", "error", "-c", ALONE, PLUGIN, PLUGIN / "vendor"]
+    done = subprocess.run(
+        [*command, fake_daemon.address], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "fake"
