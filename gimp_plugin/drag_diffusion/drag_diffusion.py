@@ -8,7 +8,7 @@ import gi
 
 for namespace, version in (("Gegl", "0.4"), ("Gimp", "3.0"), ("GimpUi", "3.0"), ("Gtk", "3.0")):
     gi.require_version(namespace, version)
-from gi.repository import Gimp, GObject
+from gi.repository import Gimp, GLib, GObject
 
 PROCEDURE = "plug-in-drag-diffusion"
 READWRITE = GObject.ParamFlags.READWRITE
@@ -97,8 +97,16 @@ def _add_arguments(procedure):
 def run(procedure, run_mode, image, drawables, config, _data):
     folder = Path(__file__).resolve().parent
     sys.path[:0] = [str(folder), str(folder / "vendor")]
-    from plugin import procedure as drag_edit
-
+    try:
+        from plugin import procedure as drag_edit
+    except ImportError as error:
+        return procedure.new_return_values(
+            Gimp.PDBStatusType.EXECUTION_ERROR,
+            GLib.Error(
+                f"Drag Edit is not installed completely ({error}): run the installer of "
+                "DragDiffusion for GIMP again (install/install.sh)."
+            ),
+        )
     return drag_edit.run(procedure, run_mode, image, drawables, config)
 
 

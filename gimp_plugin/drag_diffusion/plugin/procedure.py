@@ -6,6 +6,7 @@ the image as it was.
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import Any, Optional, Sequence, Tuple
 
@@ -40,6 +41,11 @@ def run(procedure: Any, run_mode: Any, image: Any, drawables: Sequence[Any], con
         done = edit_image(procedure, image, drawables, config)
     except (EditError, DaemonError) as error:
         return _failure(procedure, str(error), interactive)
+    except Exception as error:  # a defect: GIMP would show nothing at all
+        traceback.print_exc()
+        return _failure(
+            procedure, f"Drag Edit failed, the image is as it was: {error!r}", interactive
+        )
     status = Gimp.PDBStatusType.SUCCESS if done else Gimp.PDBStatusType.CANCEL
     return procedure.new_return_values(status, None)
 
@@ -104,9 +110,9 @@ def _sketch(subject: _Subject) -> Tuple[int, int, bytes]:
 
 def _read_settings(config: Any) -> Settings:
     return Settings(
-        prompt=config.get_property("prompt"),
+        prompt=(config.get_property("prompt") or "").strip(),
         mode=config.get_property("mode"),
-        model=config.get_property("model").strip(),
+        model=(config.get_property("model") or "").strip(),
         seed=config.get_property("seed"),
         lora_steps=config.get_property("lora-steps"),
         max_drag_steps=config.get_property("max-drag-steps"),

@@ -1,0 +1,162 @@
+"""Drives a real GIMP 3: this system's own, or the one that install/gimp_tree.sh unpacked.
+
+Everything that GIMP reads or writes lies in one folder that has the same name outside and inside the tree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TREE_SCRIPT = ROOT / "install" / "gimp_tree.sh"
+PLUGIN = ROOT / "gimp_plugin" / "drag_diffusion"
+MISSING = (
+    "GIMP 3 IS NOT HERE, so nothing is known about the plug-in inside GIMP: run "
+    "install/gimp_tree.sh as root, then these tests again."
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.gimp)
+
+
+@dataclass(frozen=True)
+class Gimp:
+    """GIMP with the plug-in under test in a profile of its own."""
+
+    where: str  # the tree, or "host"
+    folder: Path
+
+    @property
+    def endpoint_file(self) -> Path:
+        return self.folder / "endpoint.json"
+
+    def command(self, *command: str | Path) -> list[str]:
+        where = "/" if self.where == "host" else self.where
+        return [str(part) for part in (TREE_SCRIPT, "--run", where, *command)]
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            "GIMP3_DIRECTORY": str(self.folder / "profile"),
+            "DRAGDIFFUSION_ENDPOINT_FILE": str(self.endpoint_file),
+            **changes,
+        }
+
+    def write_script(self, script: str) -> Path:
+        """The script, with inside_gimp's names in reach and a dictionary `result` that comes back."""
+        path = self.folder / "script.py"
+        (self.folder / "result.json").unlink(missing_ok=True)
+        path.write_text(
+            f"import sys\nsys.path.insert(0, {str(self.folder)!r})\n"
+            "from inside_gimp import *\nresult = {}\n"
+            + textwrap.dedent(script)
+            + f"\nwrite_json({str(self.folder / 'result.json')!r}, result)\n",
+            encoding="utf-8",
+        )
+        return path
+
+    def batch(self, script: str, timeout: float = 120, **environment: str) -> dict[str, Any]:
+        """Run the script in gimp-console; what it put into `result`."""
+        path = self.write_script(script)
+        done = subprocess.run(
+            self.command(*self.batch_command("gimp-console", path)),
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.read_result()
+
+    @staticmethod
+    def batch_command(program: str, script: Path, *, stay: bool = False) -> list[str]:
+        evaluate = f"exec(open({str(script)!r}).read())"
+        quiet = ["-i"] if program == "gimp-console" else []
+        leave = [] if stay else ["--quit"]
+        return [program, *quiet, "--batch-interpreter=python-fu-eval", "-b", evaluate, *leave]
+
+    def read_result(self) -> dict[str, Any]:
+        return json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def gimp() -> Iterator[Gimp]:
+    where = subprocess.run(
+        [TREE_SCRIPT, "--where"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not where:
+        if os.environ.get("CI") == "true":
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    inside = None if where == "host" else f"{where}/tmp"
+    folder = Path(tempfile.mkdtemp(prefix="dragdiffusion-tests-", dir=inside))
+    made = Gimp(where, folder)
+    _make_profile(made)
+    yield made
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_profile(gimp: Gimp) -> None:
+    """A profile with the plug-in and little else, which starts in two seconds."""
+    if not (PLUGIN / "vendor" / "grpclib").is_dir():
+        subprocess.run([ROOT / "install" / "vendor.sh"], check=True)
+    plug_ins = gimp.folder / "plug-ins"
+    shutil.copytree(PLUGIN, plug_ins / "drag_diffusion")
+    (plug_ins / "drag_diffusion" / "daemon.json").unlink(missing_ok=True)
+    shutil.copy(Path(__file__).with_name("inside_gimp.py"), gimp.folder)
+    for name in ("python-eval", "file-png"):
+        (plug_ins / name).symlink_to(_own_plug_ins(gimp) / name)
+    profile = gimp.folder / "profile"
+    profile.mkdir()
+    (profile / "gimprc").write_text(
+        f'(plug-in-path "{plug_ins}")\n(check-updates no)\n(color-profile-policy keep)\n'
+        '(config-version "3.0.4")\n',
+        encoding="utf-8",
+    )
+
+
+def _own_plug_ins(gimp: Gimp) -> Path:
+    root = Path("/") if gimp.where == "host" else Path(gimp.where)
+    (found,) = root.glob("usr/lib/*/gimp/3.*/plug-ins")
+    return Path("/") / found.relative_to(root)
+
+
+@pytest.fixture
+def fake_daemon(gimp: Gimp) -> Iterator[Any]:
+    """A daemon without a model, announced to the plug-in."""
+    from fakes_plugin.fake_daemon import FakeDaemon
+
+    with FakeDaemon() as daemon:
+        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+        yield daemon
+    gimp.endpoint_file.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def host_command(gimp: Gimp) -> Any:
+    """Makes a command line for DRAGDIFFUSION_DAEMON_COMMAND that runs this Python, from inside the tree too."""
+
+    def make(*arguments: str) -> str:
+        out = [] if gimp.where == "host" else ["chroot", f"/proc/{os.getpid()}/root"]
+        paths = f"{ROOT / 'backend'}:{ROOT / 'protos'}:{ROOT / 'tests'}"
+        python = ["env", f"PYTHONPATH={paths}", sys.executable]
+        return " ".join([*out, *python, *arguments])
+
+    return make

@@ -1,0 +1,317 @@
+"""The procedure in a real GIMP, with a daemon that has no model."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_it_is_registered_with_menu_and_documented_arguments(gimp):
+    told = gimp.batch("""
+        procedure = Gimp.get_pdb().lookup_procedure(PROCEDURE)
+        result["label"] = procedure.get_menu_label()
+        result["menus"] = procedure.get_menu_paths()
+        result["types"] = procedure.get_image_types()
+        result["help"] = procedure.get_help()
+        result["arguments"] = {a.name: a.blurb for a in procedure.get_arguments()}
+    """)
+    assert told["label"] == "_Drag Edit…"
+    assert told["menus"] == ["<Image>/Filters"]
+    assert told["types"] == "*"
+    assert "selected path" in told["help"]
+    names = ["run-mode", "image", "drawables", "prompt", "mode", "model", "seed", "lora-steps"]
+    assert list(told["arguments"]) == [*names, "max-drag-steps"]
+    assert all(told["arguments"].values())
+
+
+def test_a_drag_with_a_feathered_selection_makes_one_layer(gimp, fake_daemon):
+    """Alpha is the selection's feather, nothing else of the image changes, and the record is kept."""
+    told = gimp.batch("""
+        image = new_image()
+        below = new_layer(image, "Below", (120, 90), (0, 0))
+        layer = new_layer(image)
+        new_path(image, [(40, 30), (60, 40)], [(50, 35), (45, 50)])
+        Gimp.context_set_feather(True)
+        Gimp.context_set_feather_radius(8, 8)
+        image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 20, 40, 30)
+        result["before"] = describe(image)
+        result["selection_before"] = digest(image.get_selection())
+        result["call"] = call(image, [layer], prompt="a photo", seed=7, lora_steps=3)
+        result["after"] = describe(image)
+        result["selection_after"] = digest(image.get_selection())
+        new = image.get_layers()[0]
+        result["record"] = read_record(new)
+        coverage, alpha = selection(image, layer), pixels(new)[3::4]
+        _ok, x, y = new.get_offsets()
+        outside = bytearray(coverage)
+        same = True
+        for row in range(new.get_height()):
+            start = (y - 10 + row) * 80 + x - 15
+            end = start + new.get_width()
+            same &= coverage[start:end] == alpha[row * new.get_width() : (row + 1) * new.get_width()]
+            outside[start:end] = bytes(new.get_width())
+        result["alpha_is_the_selection"] = same
+        result["selected_outside"] = any(outside)
+        result["feathered"] = any(0 < value < 255 for value in alpha)
+    """)
+    assert told["call"] == ["SUCCESS", ""]
+    new, *others = told["after"]
+    assert others == told["before"]
+    assert new["name"] == "Drag edit: Photo"
+    assert told["selection_after"] == told["selection_before"]
+    assert told["alpha_is_the_selection"]
+    assert told["feathered"]
+    assert not told["selected_outside"]
+    assert told["record"]["drags"] == [[[25, 20], [45, 30]], [[35, 25], [30, 40]]]
+    assert told["record"]["settings"]["seed"] == 7
+    assert told["record"]["run"]["device"] == "fake"
+    (request,) = fake_daemon.requests
+    assert request.preparation.prompt == "a photo"
+    assert request.preparation.hyper_parameters.lora_steps == 3
+    assert not request.preparation.hyper_parameters.HasField("max_drag_steps")
+
+
+def test_without_a_selection_the_whole_layer_may_change(gimp, fake_daemon):
+    told = gimp.batch("""
+        image = new_image()
+        layer = new_layer(image, offset=(-20, 5))
+        new_path(image, [(10, 30), (30, 40)])
+        result["call"] = call(image, [layer])
+        result["after"] = describe(image)
+        result["inverted"] = pixels(image.get_layers()[0])[:3] == bytes(
+            255 - value for value in pixels(layer)[:3])
+    """)
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["after"][0]["offset"] == [-20, 5]
+    assert told["after"][0]["size"] == [80, 60]
+    assert told["inverted"]
+    assert not fake_daemon.requests[0].preparation.HasField("mask")
+
+
+def test_a_curved_stroke_is_followed(gimp, fake_daemon):
+    gimp.batch("""
+        image = new_image()
+        layer = new_layer(image)
+        path = Gimp.Path.new(image, "Curve")
+        image.insert_path(path, None, 0)
+        stroke = path.bezier_stroke_new_moveto(30, 30)
+        path.bezier_stroke_cubicto(stroke, 30, 60, 80, 60, 80, 30)
+        assert call(image, [layer])[0] == "SUCCESS"   # the only path counts as selected
+    """)
+    points = fake_daemon.requests[0].preparation.trajectories[0].points
+    assert len(points) > 8
+    assert max(point.y for point in points) == pytest.approx(42.5, abs=0.5)
+
+
+def test_the_result_lands_in_the_layers_group_above_it(gimp, fake_daemon):
+    del fake_daemon
+    told = gimp.batch("""
+        image = new_image()
+        group = Gimp.GroupLayer.new(image, "Group")
+        image.insert_layer(group, None, 0)
+        layer = new_layer(image, parent=group)
+        top = new_layer(image, "Top", parent=group)
+        new_path(image, [(40, 30), (60, 40)])
+        result["call"] = call(image, [layer])
+        result["names"] = [child.get_name() for child in group.get_children()]
+    """)
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["names"] == ["Top", "Drag edit: Photo", "Photo"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        "image = new_image(base=Gimp.ImageBaseType.GRAY); kind = Gimp.ImageType.GRAYA_IMAGE",
+        "image = new_image(precision=Gimp.Precision.U16_NON_LINEAR); kind = None",
+        "image = new_image(precision=Gimp.Precision.FLOAT_LINEAR); kind = None",
+        "image = new_image(); kind = Gimp.ImageType.RGB_IMAGE",
+        "image = new_image(); kind = 'indexed'",
+    ],
+    ids=["gray", "16 bit", "float", "no alpha", "indexed"],
+)
+def test_every_kind_of_image(gimp, fake_daemon, make):
+    told = gimp.batch(f"""
+        {make}
+        if kind in (None, "indexed"):
+            layer = new_layer(image)
+        else:
+            layer = Gimp.Layer.new(image, "Photo", 80, 60, kind, 100.0, Gimp.LayerMode.NORMAL)
+            layer.set_offsets(15, 10)
+            image.insert_layer(layer, None, 0)
+        if kind == "indexed":
+            image.convert_indexed(
+                Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 64, False, False, "")
+        new_path(image, [(40, 30), (60, 40)])
+        before = digest(layer)
+        result["call"] = call(image, [layer])
+        result["unchanged"] = before == digest(layer)
+        result["source"] = list(pixels(layer)[4000:4003])
+        result["new"] = list(pixels(image.get_layers()[0])[4000:4003])
+        result["count"] = len(image.get_layers())
+        result["indexed"] = kind == "indexed"
+    """)
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["unchanged"]
+    assert told["count"] == 2
+    assert len(fake_daemon.requests) == 1
+    if not told["indexed"]:  # there the colours are those of the palette
+        for old, new in zip(told["source"], told["new"], strict=True):
+            assert new == pytest.approx(255 - old, abs=1)
+
+
+def test_filters_on_the_layer_are_part_of_what_is_dragged(gimp, fake_daemon):
+    told = gimp.batch("""
+        image = new_image()
+        layer = new_layer(image)
+        before = pixels(layer)[:3]
+        layer.append_filter(Gimp.DrawableFilter.new(layer, "gegl:invert-gamma", "Invert"))
+        new_path(image, [(40, 30), (60, 40)])
+        result["call"] = call(image, [layer])
+        result["twice_inverted"] = pixels(image.get_layers()[0])[:3] == before
+        result["filters"] = len(layer.get_filters())
+        result["images"] = len(Gimp.get_images())
+    """)
+    del fake_daemon
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["twice_inverted"]
+    assert told["filters"] == 1
+    assert told["images"] == 1
+
+
+def test_the_last_values_are_used_again(gimp, fake_daemon):
+    told = gimp.batch("""
+        image = new_image()
+        layer = new_layer(image)
+        new_path(image, [(40, 30), (60, 40)])
+        result["call"] = call(image, [layer], Gimp.RunMode.WITH_LAST_VALS)
+        result["count"] = len(image.get_layers())
+    """)
+    assert told == {"call": ["SUCCESS", ""], "count": 2}
+    assert len(fake_daemon.requests) == 1
+
+
+ERRORS = {
+    "no path": (
+        "layer = new_layer(image)",
+        "Draw a path first: with the Paths tool, click the point to move, then click where it "
+        "should go. Shift+click begins the next pair.",
+    ),
+    "single point": (
+        "layer = new_layer(image); new_path(image, [(40, 30), (60, 40)], [(50, 30)])",
+        "Stroke 2 of path “Drags” has only one point: add a second one where the first should go, "
+        "or delete it.",
+    ),
+    "closed": (
+        "layer = new_layer(image); new_path(image, [(40, 30), (60, 40), (50, 50)], closed=True)",
+        "Stroke 1 of path “Drags” is closed: a drag needs an open stroke, from the point to move "
+        "to where it should go.",
+    ),
+    "outside the layer": (
+        "layer = new_layer(image); new_path(image, [(10, 30), (60, 40)])",
+        "Stroke 1 of path “Drags” begins outside layer “Photo”: begin it on the layer.",
+    ),
+    "outside the selection": (
+        "layer = new_layer(image); new_path(image, [(40, 30), (60, 40)])\n"
+        "image.select_rectangle(Gimp.ChannelOps.REPLACE, 50, 20, 20, 20)",
+        "Stroke 1 of path “Drags” begins outside the selection: the selection is the part that may "
+        "change, so it must hold the point to move. Enlarge it, or select nothing (Select ▸ None).",
+    ),
+    "selection beside the layer": (
+        "layer = new_layer(image); new_path(image, [(40, 30), (60, 40)])\n"
+        "image.select_rectangle(Gimp.ChannelOps.REPLACE, 100, 75, 10, 10)",
+        "The selection lies outside layer “Photo”: select the part of the layer that may change, or "
+        "select nothing (Select ▸ None).",
+    ),
+    "group": (
+        "layer = Gimp.GroupLayer.new(image, 'People'); image.insert_layer(layer, None, 0)\n"
+        "new_layer(image, parent=layer); new_path(image, [(40, 30), (60, 40)])",
+        "“People” is a layer group: select one layer inside it, or make a layer of what is visible "
+        "(Layer ▸ New from Visible).",
+    ),
+    "locked": (
+        "layer = new_layer(image); new_path(image, [(40, 30), (60, 40)])\n"
+        "layer.set_lock_content(True)",
+        "The pixels of layer “Photo” are locked: unlock them in the Layers dialog, or select "
+        "another layer.",
+    ),
+    "layer mask": (
+        "photo = new_layer(image); new_path(image, [(40, 30), (60, 40)])\n"
+        "layer = photo.create_mask(Gimp.AddMaskType.WHITE); photo.add_mask(layer)",
+        "The mask of layer “Photo” is being edited: click the layer's picture beside the mask in "
+        "the Layers dialog.",
+    ),
+    "channel": (
+        "new_layer(image); new_path(image, [(40, 30), (60, 40)])\n"
+        "layer = Gimp.Channel.new(image, 'Alpha', 120, 90, 50.0, Gegl.Color.new('red'))\n"
+        "image.insert_channel(layer, None, 0)",
+        "“Alpha” is a channel: select a layer in the Layers dialog.",
+    ),
+    "floating": (
+        "layer = new_layer(image); new_path(image, [(40, 30), (60, 40)])\n"
+        "image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 20, 40, 30)\n"
+        "Gimp.Selection.float(image, [layer], 0, 0)",
+        "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Selection), then "
+        "run Drag Edit again.",
+    ),
+    "several": (
+        "layer = new_layer(image); more = [new_layer(image, 'Second')]\n"
+        "new_path(image, [(40, 30), (60, 40)])",
+        "2 layers are selected: select only the one to edit in the Layers dialog.",
+    ),
+    "none": (
+        "more = []; layer = None",
+        "No layer is selected: select the layer to edit in the Layers dialog.",
+    ),
+    "model missing": (
+        "layer = new_layer(image); new_path(image, [(40, 30), (60, 40)])\n"
+        "arguments = {'prompt': 'fail FAILED_PRECONDITION The model “sd15” is not here.'}",
+        "The model “sd15” is not here.",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def told_errors(gimp):
+    """Every case in one run of GIMP: its sentence, and the layers before and after."""
+    import json
+
+    from fakes_plugin.fake_daemon import FakeDaemon
+
+    script = ""
+    for name, (make, _sentence) in ERRORS.items():
+        script += f"image = new_image(); more = []; arguments = {{}}\n{make}\n"
+        script += "before = describe(image)\n"
+        script += "told = call(image, ([layer] if layer else []) + more, **arguments)\n"
+        script += f"result[{name!r}] = [*told, describe(image) == before]\n"
+    with FakeDaemon() as daemon:
+        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+        return gimp.batch(script)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_is_one_clear_sentence_and_changes_nothing(told_errors, name):
+    assert told_errors[name] == ["EXECUTION_ERROR", ERRORS[name][1], True]
+
+
+PREPARE = """
+    image = new_image()
+    layer = new_layer(image)
+    new_path(image, [(40, 30), (60, 40)])
+    before = describe(image)
+"""
+
+
+def test_no_daemon_installed(gimp):
+    gimp.endpoint_file.unlink(missing_ok=True)
+    told = gimp.batch(
+        PREPARE
+        + """
+    result["call"] = call(image, [layer])
+    result["unchanged"] = describe(image) == before
+    """
+    )
+    sentence = (
+        "The daemon is not installed: run the installer of DragDiffusion for GIMP "
+        "(install/install.sh), then try again."
+    )
+    assert told == {"call": ["EXECUTION_ERROR", sentence], "unchanged": True}
