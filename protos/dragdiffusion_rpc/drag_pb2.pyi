@@ -359,6 +359,24 @@ class GetStatusResponse(_message.Message):
     idle_seconds: float
     def __init__(self, version: _Optional[str] = ..., device: _Optional[str] = ..., device_memory_bytes: _Optional[int] = ..., device_memory_free_bytes: _Optional[int] = ..., process_memory_bytes: _Optional[int] = ..., loaded_model: _Optional[str] = ..., queue_length: _Optional[int] = ..., prepared_images: _Optional[int] = ..., prepared_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., pid: _Optional[int] = ..., engine_ready: _Optional[bool] = ..., dtype: _Optional[str] = ..., buffer_bytes: _Optional[int] = ..., idle_seconds: _Optional[float] = ...) -> None: ...
 
+class DownloadModelRequest(_message.Message):
+    __slots__ = ("name", "full")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FULL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    full: bool
+    def __init__(self, name: _Optional[str] = ..., full: _Optional[bool] = ...) -> None: ...
+
+class DownloadModelEvent(_message.Message):
+    __slots__ = ("file", "done_bytes", "total_bytes")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    DONE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    done_bytes: int
+    total_bytes: int
+    def __init__(self, file: _Optional[str] = ..., done_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ...) -> None: ...
+
 class ShutdownRequest(_message.Message):
     __slots__ = ("only_if_idle",)
     ONLY_IF_IDLE_FIELD_NUMBER: _ClassVar[int]
@@ -376,20 +394,22 @@ class ListModelsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "title", "available", "size_bytes", "family", "source")
+    __slots__ = ("name", "title", "available", "size_bytes", "family", "source", "download_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    DOWNLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     title: str
     available: bool
     size_bytes: int
     family: str
     source: str
-    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., available: _Optional[bool] = ..., size_bytes: _Optional[int] = ..., family: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
+    download_bytes: int
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., available: _Optional[bool] = ..., size_bytes: _Optional[int] = ..., family: _Optional[str] = ..., source: _Optional[str] = ..., download_bytes: _Optional[int] = ...) -> None: ...
 
 class ListModelsResponse(_message.Message):
     __slots__ = ("models", "default_model")

@@ -64,6 +64,11 @@ class DragDiffusionStub:
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=dragdiffusion__rpc_dot_drag__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.DownloadModel = channel.unary_stream(
+                '/dragdiffusion.v1.DragDiffusion/DownloadModel',
+                request_serializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelRequest.SerializeToString,
+                response_deserializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelEvent.FromString,
+                _registered_method=True)
         self.Shutdown = channel.unary_unary(
                 '/dragdiffusion.v1.DragDiffusion/Shutdown',
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.ShutdownRequest.SerializeToString,
@@ -114,6 +119,13 @@ class DragDiffusionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DownloadModel(self, request, context):
+        """Downloads a model; a stream that ends early keeps what has arrived for the next time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Shutdown(self, request, context):
         """Stops the daemon: running edits end with UNAVAILABLE.
         """
@@ -153,6 +165,11 @@ def add_DragDiffusionServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=dragdiffusion__rpc_dot_drag__pb2.ListModelsRequest.FromString,
                     response_serializer=dragdiffusion__rpc_dot_drag__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'DownloadModel': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadModel,
+                    request_deserializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelRequest.FromString,
+                    response_serializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelEvent.SerializeToString,
             ),
             'Shutdown': grpc.unary_unary_rpc_method_handler(
                     servicer.Shutdown,
@@ -322,6 +339,33 @@ class DragDiffusion:
             '/dragdiffusion.v1.DragDiffusion/ListModels',
             dragdiffusion__rpc_dot_drag__pb2.ListModelsRequest.SerializeToString,
             dragdiffusion__rpc_dot_drag__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dragdiffusion.v1.DragDiffusion/DownloadModel',
+            dragdiffusion__rpc_dot_drag__pb2.DownloadModelRequest.SerializeToString,
+            dragdiffusion__rpc_dot_drag__pb2.DownloadModelEvent.FromString,
             options,
             channel_credentials,
             insecure,

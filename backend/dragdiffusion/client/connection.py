@@ -125,12 +125,16 @@ def _errors_translated() -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        trailers: dict[str, str | bytes] = {k: v for k, v in error.trailing_metadata() or ()}
+        trailers: dict[str, object] = dict(_pairs(error))
         raise DaemonError(
             _sentence(error),
             code=error.code(),
             field=str(trailers.get("dragdiffusion-field", "")),
         ) from error
+
+
+def _pairs(error: Any) -> Iterator[tuple[str, object]]:
+    yield from error.trailing_metadata() or ()
 
 
 def _sentence(error: Any) -> str:

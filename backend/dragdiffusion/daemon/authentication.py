@@ -1,4 +1,4 @@
-"""Every call must carry the token of the endpoint file; the time of the last call that did is known."""
+"""Every call must carry the token of the endpoint file; each that does counts as activity."""
 
 from __future__ import annotations
 
@@ -10,23 +10,32 @@ from typing import Any, NoReturn
 import grpc
 
 
-class TokenInterceptor(grpc.ServerInterceptor):
-    """Refuses calls without "authorization: Bearer TOKEN"."""
+class Activity:
+    """When the daemon was last of use."""
 
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode()
-        self._last_call = self._call_before = time.monotonic()
-        self._refusal = grpc.unary_unary_rpc_method_handler(_refuse)
+    def __init__(self) -> None:
+        self._last = self._before = time.monotonic()
+
+    def touch(self) -> None:
+        self._before, self._last = self._last, time.monotonic()
 
     @property
     def idle_seconds(self) -> float:
-        """Since the last call that was let in."""
-        return time.monotonic() - self._last_call
+        return time.monotonic() - self._last
 
     @property
     def idle_seconds_before(self) -> float:
         """As it was when the last call came."""
-        return self._last_call - self._call_before
+        return self._last - self._before
+
+
+class TokenInterceptor(grpc.ServerInterceptor):
+    """Refuses calls without "authorization: Bearer TOKEN"; the others are activity."""
+
+    def __init__(self, token: str, activity: Activity) -> None:
+        self._expected = f"Bearer {token}".encode()
+        self._activity = activity
+        self._refusal = grpc.unary_unary_rpc_method_handler(_refuse)
 
     def intercept_service(
         self,
@@ -35,7 +44,7 @@ class TokenInterceptor(grpc.ServerInterceptor):
     ) -> grpc.RpcMethodHandler | None:
         for key, value in handler_call_details.invocation_metadata:
             if key == "authorization" and self._fits(value):
-                self._call_before, self._last_call = self._last_call, time.monotonic()
+                self._activity.touch()
                 return continuation(handler_call_details)
         return self._refusal
 

@@ -19,7 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from dragdiffusion import __version__
 from dragdiffusion.daemon import endpoint as endpoints
-from dragdiffusion.daemon.authentication import TokenInterceptor
+from dragdiffusion.daemon.authentication import Activity, TokenInterceptor
 from dragdiffusion.daemon.buffers import CHUNK_BYTES, BufferStore
 from dragdiffusion.daemon.endpoint import Endpoint
 from dragdiffusion.daemon.jobs import JobQueue
@@ -87,7 +87,7 @@ class Daemon:
         self._workbench = Workbench(engine, settings.session_bytes)
         self._queue = JobQueue(settings.max_waiting_edits)
         self._token = secrets.token_urlsafe(32)
-        self._calls = TokenInterceptor(self._token)
+        self._activity = Activity()
         self._health = health.HealthServicer()
         self._server = self._build_server()
 
@@ -111,7 +111,7 @@ class Daemon:
     def _build_server(self) -> grpc.Server:
         server = grpc.server(
             futures.ThreadPoolExecutor(_RPC_THREADS, thread_name_prefix="rpc"),
-            interceptors=[self._calls],
+            interceptors=[TokenInterceptor(self._token, self._activity)],
             options=_OPTIONS,
         )
         workshop = Workshop(
@@ -123,9 +123,7 @@ class Daemon:
             log_file=str(self._log_file),
         )
         servicer = DragDiffusionServicer(
-            workshop,
-            stop_daemon=self._stop.set,
-            idle_seconds=lambda: self._calls.idle_seconds_before,
+            workshop, activity=self._activity, stop_daemon=self._stop.set
         )
         drag_pb2_grpc.add_DragDiffusionServicer_to_server(servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -164,7 +162,7 @@ class Daemon:
         exit_seconds = self._settings.idle_exit_minutes * 60
         release_seconds = self._settings.release_minutes * 60
         while not self._stop.wait(_WATCH_SECONDS):
-            idle = min(self._queue.idle_seconds, self._calls.idle_seconds)
+            idle = min(self._queue.idle_seconds, self._activity.idle_seconds)
             if exit_seconds and idle >= exit_seconds:
                 _log.info("nothing to do for %.0f s: stopping", idle)
                 return

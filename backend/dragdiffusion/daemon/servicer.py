@@ -11,6 +11,7 @@ import grpc
 
 from dragdiffusion import __version__
 from dragdiffusion.daemon import memory, wire
+from dragdiffusion.daemon.authentication import Activity
 from dragdiffusion.daemon.buffers import BufferStore
 from dragdiffusion.daemon.jobs import JobQueue, Queued
 from dragdiffusion.daemon.progress import PaceBook, ProgressMeter, plan
@@ -20,6 +21,7 @@ from dragdiffusion.engine.config import DragConfig
 from dragdiffusion.engine.drag_types import DragRequest, DragStep, Preview, Stage, StageStep
 from dragdiffusion.engine.errors import InvalidRequest
 from dragdiffusion.models import catalogue
+from dragdiffusion.models.download import download
 from dragdiffusion.models.profiles import default_config
 from dragdiffusion.settings import Settings
 from dragdiffusion_rpc import drag_pb2 as rpc
@@ -44,15 +46,11 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
     """Implements drag.proto."""
 
     def __init__(
-        self,
-        workshop: Workshop,
-        *,
-        stop_daemon: Callable[[], None],
-        idle_seconds: Callable[[], float],
+        self, workshop: Workshop, *, activity: Activity, stop_daemon: Callable[[], None]
     ) -> None:
         self._shop = workshop
+        self._activity = activity
         self._stop_daemon = stop_daemon
-        self._idle_seconds = idle_seconds
 
     # ---- pixels ----
 
@@ -127,7 +125,7 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
                 buffer_bytes=shop.buffers.num_bytes,
                 log_file=shop.log_file,
                 pid=memory.process_id(),
-                idle_seconds=self._idle_seconds(),
+                idle_seconds=self._activity.idle_seconds_before,
             )
 
     def ListModels(
@@ -142,6 +140,19 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
             return rpc.ListModelsResponse(
                 models=[wire.from_model(model) for model in models], default_model=default.name
             )
+
+    def DownloadModel(
+        self, request: rpc.DownloadModelRequest, context: grpc.ServicerContext
+    ) -> Iterator[rpc.DownloadModelEvent]:
+        with self._statuses(context):
+            source = catalogue.resolve(request.name)
+            if source.kind is not catalogue.Kind.HUB:
+                raise InvalidRequest(f"{source.title} needs no download.", field="name")
+            for step in download(source.location, full=request.full):
+                self._activity.touch()
+                yield rpc.DownloadModelEvent(
+                    file=step.file, done_bytes=step.done, total_bytes=step.total
+                )
 
     def Shutdown(
         self, request: rpc.ShutdownRequest, context: grpc.ServicerContext

@@ -201,6 +201,7 @@ def from_model(source: catalogue.ModelSource) -> rpc.Model:
         size_bytes=catalogue.size_bytes(source),
         family=source.family.value,
         source=source.location,
+        download_bytes=source.download_bytes,
     )
 
 
@@ -211,7 +212,8 @@ def _chunks(pixels: Pixels) -> Iterator[rpc.PixelChunk]:
 
 
 def _from_stage(stage: Stage) -> rpc.Stage:
-    return rpc.Stage.Value(f"STAGE_{stage.name}")
+    value: rpc.Stage = getattr(rpc, f"STAGE_{stage.name}")
+    return value
 
 
 def _to_image(reference: rpc.BufferReference, buffers: BufferStore) -> Pixels:

@@ -40,6 +40,7 @@ class ModelSource:
     family: Family
     kind: Kind
     location: str  # folder, file or hub name
+    download_bytes: int = 0  # about, where it must be downloaded; 0: not known
 
 
 def embedded_folder() -> Path:
@@ -57,7 +58,9 @@ def known_models() -> tuple[ModelSource, ...]:
             Kind.FOLDER,
             str(embedded_folder()),
         ),
-        ModelSource(SD15, "Stable Diffusion 1.5", Family.SD1, Kind.HUB, SD15_HUB_NAME),
+        ModelSource(
+            SD15, "Stable Diffusion 1.5", Family.SD1, Kind.HUB, SD15_HUB_NAME, 2_130_000_000
+        ),
     )
 
 

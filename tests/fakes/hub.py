@@ -1,0 +1,112 @@
+"""A stand-in for huggingface.co that serves a folder over HTTP, as far as the downloader uses it.
+
+with FakeHub(folder, name="owner/model") as hub:
+    hub.break_after = 1000        # cut each answer after so many bytes
+    run(..., HF_ENDPOINT=hub.url)
+    hub.requests                  # [("GET", path, range header or ""), …]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+class FakeHub:
+    """See the module's text."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.requests: list[tuple[str, str, str]] = []
+        self.authorizations: list[str] = []
+        self.break_after = 0  # bytes; 0: never
+        self.breaks_left = 1_000_000
+        self.damage: set[str] = set()  # paths that are sent wrong
+        self.status = 0  # answer everything with this status
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                hub._answer(self)
+
+            def log_message(self, *arguments: Any) -> None:
+                del arguments
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> FakeHub:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def files_asked_for(self) -> list[str]:
+        prefix = f"/{self.name}/resolve/{REVISION}/"
+        return [path.removeprefix(prefix) for _, path, _ in self.requests if prefix in path]
+
+    def _answer(self, call: BaseHTTPRequestHandler) -> None:
+        wanted = call.headers.get("Range", "")
+        self.requests.append(("GET", call.path, wanted))
+        self.authorizations.append(call.headers.get("Authorization", ""))
+        prefix = f"/{self.name}/resolve/{REVISION}/"
+        if self.status:
+            call.send_error(self.status)
+        elif call.path == f"/api/models/{self.name}/revision/main?blobs=true":
+            self._send(call, json.dumps(self._listing()).encode(), 0)
+        elif (file := self.folder / call.path.removeprefix(prefix)).is_file():
+            content = file.read_bytes()
+            if call.path.removeprefix(prefix) in self.damage:
+                content = content[:-1] + bytes([content[-1] ^ 1])
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+            self._send(call, content, start)
+        else:
+            call.send_error(404)
+
+    def _send(self, call: BaseHTTPRequestHandler, content: bytes, start: int) -> None:
+        call.send_response(206 if start else 200)
+        call.send_header("Content-Length", str(len(content) - start))
+        call.end_headers()
+        rest = content[start:]
+        if self.break_after and len(rest) > self.break_after and self.breaks_left:
+            self.breaks_left -= 1
+            rest = rest[: self.break_after]
+            call.close_connection = True
+        call.wfile.write(rest)
+
+    def _listing(self) -> dict[str, Any]:
+        return {"sha": REVISION, "siblings": [self._sibling(p) for p in self._paths()]}
+
+    def _paths(self) -> list[Path]:
+        return sorted(path for path in self.folder.rglob("*") if path.is_file())
+
+    def _sibling(self, path: Path) -> dict[str, Any]:
+        content = path.read_bytes()
+        git = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+        sibling: dict[str, Any] = {
+            "rfilename": path.relative_to(self.folder).as_posix(),
+            "size": len(content),
+            "blobId": git,
+        }
+        if path.suffix == ".safetensors":
+            digest = hashlib.sha256(content).hexdigest()
+            sibling["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 130}
+        return sibling
