@@ -58,22 +58,22 @@ class Gimp:
             **changes,
         }
 
-    def write_script(self, script: str) -> Path:
-        """The script, with inside_gimp's names in reach and a dictionary `result` that comes back."""
+    def write_script(self, *parts: str) -> Path:
+        """A script of these parts, with inside_gimp's names in reach and a dictionary `result` that comes back."""
         path = self.folder / "script.py"
         (self.folder / "result.json").unlink(missing_ok=True)
         path.write_text(
             f"import sys\nsys.path.insert(0, {str(self.folder)!r})\n"
             "from inside_gimp import *\nresult = {}\n"
-            + textwrap.dedent(script)
-            + f"\nwrite_json({str(self.folder / 'result.json')!r}, result)\n",
+            + "".join(textwrap.dedent(part) + "\n" for part in parts)
+            + f"write_json({str(self.folder / 'result.json')!r}, result)\n",
             encoding="utf-8",
         )
         return path
 
-    def batch(self, script: str, timeout: float = 120, **environment: str) -> dict[str, Any]:
+    def batch(self, *script: str, timeout: float = 120, **environment: str) -> dict[str, Any]:
         """Run the script in gimp-console; what it put into `result`."""
-        path = self.write_script(script)
+        path = self.write_script(*script)
         done = subprocess.run(
             self.command(*self.batch_command("gimp-console", path)),
             env=self.environment(**environment),
@@ -154,7 +154,7 @@ def host_command(gimp: Gimp) -> Any:
     """Makes a command line for DRAGDIFFUSION_DAEMON_COMMAND that runs this Python, from inside the tree too."""
 
     def make(*arguments: str) -> str:
-        out = [] if gimp.where == "host" else ["chroot", f"/proc/{os.getpid()}/root"]
+        out = [] if gimp.where == "host" else ["/usr/sbin/chroot", f"/proc/{os.getpid()}/root"]
         paths = f"{ROOT / 'backend'}:{ROOT / 'protos'}:{ROOT / 'tests'}"
         python = ["env", f"PYTHONPATH={paths}", sys.executable]
         return " ".join([*out, *python, *arguments])

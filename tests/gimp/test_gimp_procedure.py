@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+
 import pytest
+from fakes_plugin import fake_daemon as fake_daemon_module
+from fakes_plugin.fake_daemon import FakeDaemon
 
 
 def test_it_is_registered_with_menu_and_documented_arguments(gimp):
@@ -273,10 +279,6 @@ ERRORS = {
 @pytest.fixture(scope="module")
 def told_errors(gimp):
     """Every case in one run of GIMP: its sentence, and the layers before and after."""
-    import json
-
-    from fakes_plugin.fake_daemon import FakeDaemon
-
     script = ""
     for name, (make, _sentence) in ERRORS.items():
         script += f"image = new_image(); more = []; arguments = {{}}\n{make}\n"
@@ -304,14 +306,110 @@ PREPARE = """
 def test_no_daemon_installed(gimp):
     gimp.endpoint_file.unlink(missing_ok=True)
     told = gimp.batch(
-        PREPARE
-        + """
+        PREPARE,
+        """
     result["call"] = call(image, [layer])
     result["unchanged"] = describe(image) == before
-    """
+    """,
     )
     sentence = (
         "The daemon is not installed: run the installer of DragDiffusion for GIMP "
         "(install/install.sh), then try again."
     )
     assert told == {"call": ["EXECUTION_ERROR", sentence], "unchanged": True}
+
+
+def test_a_command_that_is_gone(gimp):
+    gimp.endpoint_file.unlink(missing_ok=True)
+    told = gimp.batch(
+        PREPARE,
+        'result["call"] = call(image, [layer])',
+        DRAGDIFFUSION_DAEMON_COMMAND="/no/such/dragdiffusion serve",
+    )
+    sentence = (
+        "The daemon could not be started: /no/such/dragdiffusion: No such file or directory. Run "
+        "the installer of DragDiffusion for GIMP again (install/install.sh)."
+    )
+    assert told["call"] == ["EXECUTION_ERROR", sentence]
+
+
+def test_a_daemon_of_another_version(gimp):
+    with FakeDaemon(version="7.1.0") as daemon:
+        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+        told = gimp.batch(PREPARE, 'result["call"] = call(image, [layer])')
+    sentence = (
+        "The plug-in is version 0.1.0, but the daemon that runs is version 7.1.0: stop the daemon "
+        "and run the installer again, so that both are the same."
+    )
+    assert told["call"] == ["EXECUTION_ERROR", sentence]
+
+
+def test_a_daemon_that_dies_in_the_middle(gimp, fake_daemon):
+    told = gimp.batch(
+        PREPARE,
+        """
+    result["call"] = call(image, [layer], prompt="die")
+    result["unchanged"] = describe(image) == before
+    """,
+    )
+    del fake_daemon
+    status, sentence = told["call"]
+    assert status == "EXECUTION_ERROR"
+    assert sentence == (
+        "The daemon does not answer any more; the image is as it was. Run Drag Edit again: the "
+        "daemon is then started anew. Its log: /var/log/dragdiffusion.log"
+    )
+    assert told["unchanged"]
+
+
+def test_killed_in_the_middle_the_image_is_as_it_was_and_the_daemon_stops(gimp, fake_daemon):
+    """GIMP's Cancel kills the plug-in; so does this."""
+    told = gimp.batch(
+        PREPARE,
+        """
+    import os, signal, threading, time
+
+    OURS = (sys.path[0] + "/plug-ins/drag_diffusion/drag_diffusion.py").encode()
+
+    def kill_plug_in():
+        time.sleep(2)
+        for process in Path("/proc").glob("[0-9]*"):
+            command = (process / "cmdline").read_bytes()
+            if OURS in command:
+                os.kill(int(process.name), signal.SIGKILL)
+
+    threading.Thread(target=kill_plug_in).start()
+    result["call"] = call(image, [layer], prompt="hang")
+    result["unchanged"] = describe(image) == before
+    """,
+    )
+    assert told["call"][0] == "CALLING_ERROR"
+    assert told["unchanged"]
+    assert fake_daemon.cancelled.wait(2)
+
+
+def test_the_plug_in_starts_the_daemon(gimp, host_command):
+    gimp.endpoint_file.unlink(missing_ok=True)
+    told = gimp.batch(
+        PREPARE,
+        'result["call"] = call(image, [layer])',
+        DRAGDIFFUSION_DAEMON_COMMAND=host_command(fake_daemon_module.__file__),
+    )
+    assert told["call"] == ["SUCCESS", ""]
+    daemon = json.loads(gimp.endpoint_file.read_text(encoding="utf-8"))
+    os.kill(daemon["pid"], signal.SIGTERM)
+    gimp.endpoint_file.unlink()
+
+
+def test_a_daemon_that_cannot_start_tells_its_last_words(gimp, host_command):
+    gimp.endpoint_file.unlink(missing_ok=True)
+    told = gimp.batch(
+        PREPARE,
+        'result["call"] = call(image, [layer])',
+        DRAGDIFFUSION_DAEMON_COMMAND=host_command(fake_daemon_module.__file__, "--broken"),
+    )
+    status, sentence = told["call"]
+    assert status == "EXECUTION_ERROR"
+    assert sentence.startswith(
+        "The daemon did not start: RuntimeError: no room for the model Its log: "
+    )
