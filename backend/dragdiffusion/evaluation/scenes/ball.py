@@ -101,9 +101,7 @@ def _paint_ground(canvas: FloatArray, ball: Ball) -> None:
 
 def _paint_shadow(canvas: FloatArray, ball: Ball) -> None:
     """The higher the ball, the softer and fainter its shadow."""
-    shape = Ellipse(
-        ball.x + 5 + ball.height * 0.15, ball.foot_y, ball.radius, ball.radius * 0.26
-    )
+    shape = Ellipse(ball.x + 5 + ball.height * 0.15, ball.foot_y, ball.radius, ball.radius * 0.26)
     finish = Finish(softness=5 + ball.height * 0.15, opacity=0.75 / (1 + ball.height / 40))
     draw_ellipse(canvas, shape, PALETTE[ball.ground] * 0.28, finish)
 

@@ -90,7 +90,9 @@ class Face:
 
     @property
     def caption(self) -> str:
-        subject = f"a {self.species} face" if self.is_person else f"a {self.fur} {self.species} face"
+        subject = (
+            f"a {self.species} face" if self.is_person else f"a {self.fur} {self.species} face"
+        )
         if self.has_hat:
             subject += f" with a {self.hat} hat"
         elif self.is_person:
@@ -239,9 +241,13 @@ def _paint_nose(canvas: FloatArray, face: Face) -> tuple[float, float]:
     radius = face.radius
     x, y = face.middle_x + face.yaw * radius * 0.05, face.middle_y + radius * 0.13
     if face.is_person:
-        draw_ellipse(canvas, Ellipse(x, y, radius * 0.10, radius * 0.13), face.skin * 0.8, NOSE_SKIN)
+        draw_ellipse(
+            canvas, Ellipse(x, y, radius * 0.10, radius * 0.13), face.skin * 0.8, NOSE_SKIN
+        )
     else:
-        draw_ellipse(canvas, Ellipse(x, y, radius * 0.15, radius * 0.10), PALETTE["black"], NOSE_FUR)
+        draw_ellipse(
+            canvas, Ellipse(x, y, radius * 0.15, radius * 0.10), PALETTE["black"], NOSE_FUR
+        )
     return x, y
 
 

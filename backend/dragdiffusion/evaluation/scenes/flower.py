@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def _stem_points(flower: Flower) -> list[tuple[float, float]]:
 
 def _paint_stem(canvas: FloatArray, flower: Flower) -> None:
     points = _stem_points(flower)
-    for start, end in zip(points[:-1], points[1:], strict=True):
+    for start, end in pairwise(points):
         draw_segment(canvas, Segment(start, end, 2.1, 2.1), STEM_COLOUR)
     x, y = points[3]
     side = flower.leaf_side

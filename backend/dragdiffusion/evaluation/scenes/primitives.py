@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 128  # pixels, side of a scene
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 Window = tuple[slice, slice]  # (rows, columns) of a canvas
 
 _rows, _columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
