@@ -1,0 +1,1 @@
+"""Trains the embedded model from nothing on the rendered world, on a CPU."""

@@ -1,0 +1,157 @@
+"""Stage `vae`: the autoencoder between 128 x 128 images and 4 x 32 x 32 latents."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from .optimizer import PairedAdam
+from .pair import Partner, SharedWeights, train_in_pair
+from .run import TrainingRun
+from .scene_batches import SceneStream, held_out, random_crops
+from .stage import PairedStage
+
+CROP_SIZE = 64  # px; crops see more variety per second of computing
+CROP_SHARE = 0.7  # of the time; then whole images, as the model will meet them
+
+
+@dataclass(frozen=True, slots=True)
+class VaeRecipe:
+    channels: tuple[int, ...] = (16, 32, 64)
+    batch_size: int = 8
+    learning_rate: float = 1.5e-3
+    warmup_steps: int = 40
+    average_decay: float = 0.999
+    kl_weight: float = 1e-4
+    log_every: int = 250
+
+
+def new_vae(recipe: VaeRecipe) -> AutoencoderKL:
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * len(recipe.channels),
+        up_block_types=("UpDecoderBlock2D",) * len(recipe.channels),
+        block_out_channels=recipe.channels,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+        sample_size=128,
+        scaling_factor=1.0,
+    )
+
+
+def train_vae(
+    work: Path,
+    minutes: float,
+    *,
+    recipe: VaeRecipe | None = None,
+    step_limit: int | None = None,
+) -> None:
+    """Train for the given time in all, then fold the latents' statistics in and save."""
+    recipe = recipe or VaeRecipe()
+    torch.manual_seed(0)
+    vae = new_vae(recipe)
+    weights = SharedWeights([vae])
+
+    def train(partner: Partner) -> None:
+        optimizer = PairedAdam(
+            weights, partner, weight_decay=1e-4, average_decay=recipe.average_decay
+        )
+        run = TrainingRun("vae", work, minutes, step_limit)
+        VaeStage(run, weights, optimizer, vae=vae, recipe=recipe).run_to_end()
+
+    train_in_pair(train)
+
+
+class VaeStage(PairedStage):
+    name = "vae"
+
+    def __init__(
+        self,
+        run: TrainingRun,
+        weights: SharedWeights,
+        optimizer: PairedAdam,
+        *,
+        vae: AutoencoderKL,
+        recipe: VaeRecipe,
+    ) -> None:
+        super().__init__(run, weights, optimizer)
+        self.vae, self.recipe, self.log_every = vae, recipe, recipe.log_every
+        self.average = copy.deepcopy(vae).requires_grad_(False)
+        weights.show_average_in([self.average])
+        self.validation = held_out(32).images(32)
+
+    def batch_loss(self, fraction: float) -> Tensor:
+        images = self.stream.images(self.recipe.batch_size // 2)
+        if fraction < CROP_SHARE:
+            images = random_crops(images, CROP_SIZE, self.generator)
+        return vae_loss(self.vae, images, self.recipe.kl_weight)
+
+    def learning_rate(self, fraction: float) -> float:
+        """Warm-up, then a cosine over the time budget down to 2 %."""
+        cosine = 0.5 * (1 + math.cos(math.pi * fraction))
+        rate = self.recipe.learning_rate * self.warmup(self.recipe.warmup_steps)
+        return rate * (0.02 + 0.98 * cosine)
+
+    def held_out_figures(self) -> str:
+        return f"held-out PSNR {reconstruction_psnr(self.average, self.validation):.2f} dB"
+
+    def finish(self) -> None:
+        """Fold and save the finished autoencoder in diffusers format."""
+        vae = copy.deepcopy(self.average)
+        fold_latent_statistics(vae, SceneStream(self.stream.next_seed).images(256))
+        vae.save_pretrained(self.run.work / "vae")
+        self.run.log(f"vae finished, PSNR {reconstruction_psnr(vae, self.validation):.2f} dB")
+
+
+def vae_loss(vae: AutoencoderKL, images: Tensor, kl_weight: float) -> Tensor:
+    """L1 + 2 MSE + half the gradients' L1 + KL; the gradient term keeps small edges sharp."""
+    with torch.autocast("cpu", torch.bfloat16):
+        posterior = vae.encode(images).latent_dist
+        decoded = vae.decode(posterior.sample()).sample
+    mean, log_variance = posterior.mean.float(), posterior.logvar.float()
+    divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    return reconstruction_loss(decoded.float(), images) + kl_weight * divergence
+
+
+def reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:
+    error = decoded - images
+    horizontal = (error[..., 1:] - error[..., :-1]).abs().mean()
+    vertical = (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    return error.abs().mean() + 2 * error.square().mean() + 0.5 * (horizontal + vertical)
+
+
+@torch.no_grad()
+def reconstruction_psnr(vae: AutoencoderKL, images: Tensor) -> float:
+    """Mean PSNR in dB of decode(mean of encode) over images in -1..1."""
+    decoded = vae.decode(vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
+    return psnr_db(decoded, images)
+
+
+def psnr_db(result: Tensor, truth: Tensor) -> float:
+    """Mean over the batch; values in -1..1, so the peak is 2."""
+    error = ((result - truth) / 2).square().mean((1, 2, 3)).clamp_min(1e-10)
+    return float(-10 * error.log10().mean())
+
+
+@torch.no_grad()
+def fold_latent_statistics(vae: AutoencoderKL, images: Tensor) -> None:
+    """Make every latent channel mean 0, deviation 1 by changing the two 1 x 1 convolutions.
+
+    `scaling_factor` can then be 1.0, and per-channel statistics need no extra configuration.
+    """
+    latents = torch.cat([vae.encode(part).latent_dist.mean for part in images.split(16)])
+    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    channels = len(mean)
+    to_latent, from_latent = vae.quant_conv, vae.post_quant_conv
+    to_latent.weight[:channels] /= deviation[:, None, None, None]
+    to_latent.bias[:channels] = (to_latent.bias[:channels] - mean) / deviation
+    to_latent.bias[channels:] -= 2 * deviation.log()  # the second half is the log-variance
+    from_latent.bias += from_latent.weight[:, :, 0, 0] @ mean
+    from_latent.weight *= deviation[None, :, None, None]
