@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 
 def main() -> None:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it talks about torchvision
     from dragdiffusion.cli import app
 
     app()

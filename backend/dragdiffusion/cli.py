@@ -7,12 +7,40 @@ from typing import Annotated, Any
 
 import typer
 
+from dragdiffusion import __version__
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Drag parts of a picture where you want them.",
 )
+models = typer.Typer(no_args_is_help=True, help="List, download and remove models.")
+bench = typer.Typer(no_args_is_help=True, help="Measure.")
+app.add_typer(models, name="models")
+app.add_typer(bench, name="bench")
+
+MODES = "default, or reference: the paper as published."
+
+
+def _set(**values: Any) -> dict[str, Any]:
+    """Those that were given."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"dragdiffusion {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    del version
 
 
 @app.command()
@@ -26,20 +54,167 @@ def serve(
     ] = None,
 ) -> None:
     """Run the daemon that does the edits."""
+    from dragdiffusion.commands.errors import errors_as_exit_status
     from dragdiffusion.commands.serve import run_daemon
-    from dragdiffusion.settings import Settings
 
-    flags: dict[str, Any] = {
-        "socket": socket,
-        "device": device,
-        "dtype": dtype,
-        "default_model": model,
-        "idle_exit_minutes": idle_exit_minutes,
-    }
-    settings = Settings(**{name: value for name, value in flags.items() if value is not None})
-    raise typer.Exit(run_daemon(settings))
+    with errors_as_exit_status():
+        status = run_daemon(
+            _set(
+                socket=socket,
+                device=device,
+                dtype=dtype,
+                default_model=model,
+                idle_exit_minutes=idle_exit_minutes,
+            )
+        )
+    raise typer.Exit(status)
 
 
-@app.callback()
-def _commands() -> None:
-    """Several commands, even while there is one."""
+@app.command()
+def edit(  # noqa: PLR0913
+    input: Annotated[Path, typer.Argument(help="The picture.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")],
+    point: Annotated[
+        list[str],
+        typer.Option(help="HX,HY:TX,TY: handle and target in pixels; repeatable; a way has more."),
+    ],
+    mask: Annotated[
+        Path | None, typer.Option(help="White where the picture may change, same size.")
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="What the picture shows.")] = "",
+    model: Annotated[
+        str, typer.Option(help="Name, folder or .safetensors file; see `models list`.")
+    ] = "",
+    mode: Annotated[str, typer.Option(help=MODES)] = "default",
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
+    lora_steps: Annotated[int | None, typer.Option(min=0)] = None,
+    inversion_strength: Annotated[float | None, typer.Option()] = None,
+    max_drag_steps: Annotated[int | None, typer.Option(min=0)] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    mask_weight: Annotated[float | None, typer.Option()] = None,
+    whole_image: Annotated[
+        bool, typer.Option("--whole-image", help="Work on the whole picture, not on a crop of it.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Write the model's own picture of the region.")
+    ] = False,
+    json: Annotated[
+        Path | None, typer.Option(help="Write times, memory, tracks and settings here.")
+    ] = None,
+) -> None:
+    """Drag points of a picture to their targets."""
+    from dragdiffusion.commands.edit import EditOrder, run_edit
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    with errors_as_exit_status():
+        run_edit(
+            EditOrder(
+                input=input,
+                output=output,
+                points=point,
+                mask=mask,
+                prompt=prompt,
+                model=model,
+                mode=mode,
+                seed=seed,
+                hyper_parameters=_set(
+                    lora_steps=lora_steps,
+                    inversion_strength=inversion_strength,
+                    max_drag_steps=max_drag_steps,
+                    learning_rate=learning_rate,
+                    mask_weight=mask_weight,
+                ),
+                whole_image=whole_image,
+                raw=raw,
+                json=json,
+            )
+        )
+
+
+@app.command()
+def status() -> None:
+    """Say what the daemon does."""
+    from dragdiffusion.commands.daemon import show_status
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    with errors_as_exit_status():
+        raise typer.Exit(show_status())
+
+
+@app.command()
+def stop() -> None:
+    """Stop the daemon."""
+    from dragdiffusion.commands.daemon import stop_daemon
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    with errors_as_exit_status():
+        raise typer.Exit(stop_daemon())
+
+
+@app.command()
+def doctor() -> None:
+    """Say what works here, what does not, and what to do."""
+    from dragdiffusion.commands.doctor import run_doctor
+
+    raise typer.Exit(run_doctor())
+
+
+@models.command("list")
+def models_list() -> None:
+    """Say which models there are, their sizes, and where they are."""
+    from dragdiffusion.commands.errors import errors_as_exit_status
+    from dragdiffusion.commands.models import list_models
+
+    with errors_as_exit_status():
+        list_models()
+
+
+@models.command("download")
+def models_download(
+    name: Annotated[str, typer.Argument(help="sd15, or a Hugging Face name like owner/model.")],
+    full: Annotated[bool, typer.Option("--full", help="float32 files, twice as large.")] = False,
+) -> None:
+    """Download a model; one that was broken off goes on where it was."""
+    from dragdiffusion.commands.errors import errors_as_exit_status
+    from dragdiffusion.commands.models import download_model
+
+    with errors_as_exit_status():
+        download_model(name, full=full)
+
+
+@models.command("rm")
+def models_rm(name: Annotated[str, typer.Argument(help="A downloaded model.")]) -> None:
+    """Remove a downloaded model from the disk."""
+    from dragdiffusion.commands.errors import errors_as_exit_status
+    from dragdiffusion.commands.models import remove_model
+
+    with errors_as_exit_status():
+        remove_model(name)
+
+
+@bench.command("scenes")
+def bench_scenes(
+    count: Annotated[int, typer.Option(min=1)] = 20,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    mode: Annotated[str, typer.Option(help=MODES)] = "default",
+    model: Annotated[str, typer.Option()] = "embedded",
+    lora_steps: Annotated[int | None, typer.Option(min=0)] = None,
+    json: Annotated[Path | None, typer.Option(help="Figures.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Folder for a page with pictures.")] = None,
+) -> None:
+    """Drag in rendered scenes and compare with the true result."""
+    from dragdiffusion.commands.bench import BenchOrder, run_scenes
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    with errors_as_exit_status():
+        run_scenes(
+            BenchOrder(
+                count=count,
+                seed=seed,
+                mode=mode,
+                model=model,
+                lora_steps=lora_steps,
+                json=json,
+                html=html,
+            )
+        )

@@ -37,17 +37,14 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"  # auto: float32 on a CPU
     default_model: str = ""  # "": sd15 where its files are here, else embedded
     socket: Path | None = None  # unix socket; None: a free port of 127.0.0.1
-    state_folder: Path | None = None  # logs; None: see daemon/endpoint.py
-    idle_exit_minutes: float = Field(30.0, ge=0)  # without any call; 0: never
-    release_minutes: float = Field(
-        10.0, ge=0
-    )  # without an edit, then the model leaves memory; 0: never
-    max_image_bytes: int = Field(512 * MIB, ge=KIB)  # of one uploaded buffer
-    buffer_bytes: int = Field(GIB, ge=KIB)  # uploaded pixels kept in memory
-    session_bytes: int = Field(4 * GIB, ge=0)  # prepared images kept in memory
-    max_waiting_edits: int = Field(16, ge=1)
-    log_bytes: int = Field(2 * MIB, ge=KIB)  # of one log file
-    log_files: int = Field(3, ge=1)  # old ones that are kept
+    idle_exit_minutes: float = Field(default=30.0, ge=0)  # without any call; 0: never
+    release_minutes: float = Field(default=10.0, ge=0)  # without an edit: frees the model; 0: never
+    max_image_bytes: int = Field(default=512 * MIB, ge=KIB)  # of one uploaded buffer
+    buffer_bytes: int = Field(default=GIB, ge=KIB)  # uploaded pixels kept in memory
+    session_bytes: int = Field(default=4 * GIB, ge=0)  # prepared images kept in memory
+    max_waiting_edits: int = Field(default=16, ge=1)
+    log_bytes: int = Field(default=2 * MIB, ge=KIB)  # of one log file
+    log_files: int = Field(default=3, ge=1)  # old ones that are kept
 
     @classmethod
     def settings_customise_sources(

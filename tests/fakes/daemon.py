@@ -25,7 +25,7 @@ def main() -> int:
     arguments = parser.parse_args()
     settings = Settings()
     if not settings.default_model:
-        folder = settings.state_folder or endpoint.state_folder()
+        folder = endpoint.state_folder()
         settings = Settings(default_model=str(make_model_folder(folder / "fake-model")))
     return serve(settings, FakeEngine(arguments.step_seconds, arguments.journal))
 

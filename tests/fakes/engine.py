@@ -79,7 +79,7 @@ class FakeEngine:
         yield StageStep(Stage.ENCODING, 1, 1)
         for stage, steps in (
             (Stage.FINE_TUNING, request.config.lora.steps),
-            (Stage.INVERTING, request.config.num_inverted_steps),
+            (Stage.INVERTING, 2 * request.config.num_inverted_steps),
         ):
             for step in range(1, steps + 1):
                 self._work(stop, stage.value)

@@ -43,7 +43,12 @@ class AlreadyRunning(Exception):
 
 
 def state_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """The folder of the logs and, without a runtime folder, of the endpoint file."""
+    """The folder of the logs; the variable DRAGDIFFUSION_STATE_FOLDER puts them elsewhere."""
+    override = environment.get("DRAGDIFFUSION_STATE_FOLDER")
+    return Path(override) if override else _standard_state_folder(environment, platform)
+
+
+def _standard_state_folder(environment: Mapping[str, str], platform: str) -> Path:
     home = Path(environment.get("HOME") or Path.home())
     if platform == "win32":
         local = environment.get("LOCALAPPDATA")
@@ -63,7 +68,7 @@ def endpoint_file(
     runtime = environment.get("XDG_RUNTIME_DIR")
     if platform == "linux" and runtime and _is_our_folder(Path(runtime)):
         return Path(runtime) / "dragdiffusion" / "endpoint.json"
-    return state_folder(environment, platform) / "endpoint.json"
+    return _standard_state_folder(environment, platform) / "endpoint.json"
 
 
 def _is_our_folder(folder: Path) -> bool:

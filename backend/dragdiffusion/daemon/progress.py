@@ -81,7 +81,7 @@ def plan(config: DragConfig, *, load: bool, prepare: bool, drag: bool) -> dict[S
     if prepare:
         stages[Stage.ENCODING] = 1
         stages[Stage.FINE_TUNING] = config.lora.steps
-        stages[Stage.INVERTING] = config.num_inverted_steps
+        stages[Stage.INVERTING] = 2 * config.num_inverted_steps  # up, and the reference down
     if drag:
         stages[Stage.DRAGGING] = config.max_drag_steps
         stages[Stage.DENOISING] = config.num_inverted_steps

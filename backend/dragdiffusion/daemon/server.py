@@ -81,7 +81,7 @@ class Daemon:
         self._settings = settings
         self._file = file
         self._stop = threading.Event()
-        state = settings.state_folder or endpoints.state_folder()
+        state = endpoints.state_folder()
         endpoints.make_private_folder(state)
         self._log_file = start_logging(settings, state)
         self._workbench = Workbench(engine, settings.session_bytes)

@@ -130,7 +130,8 @@ class Workbench:
         """Whether drag() will find the image prepared, as it looks now."""
         if not self.is_loaded(source):
             return False
-        self._engine.validate(request)
+        if request.trajectories:
+            self._engine.validate(request)
         return self.sessions.get(self._engine.session_key(source.name, request)) is not None
 
     def start(self) -> None:
@@ -149,7 +150,7 @@ class Workbench:
             self._engine.reset_peak_memory()
             model = yield from self._model(source)
             session, before = yield from self._session(source, model, request, stop)
-            phases = {} if before else self._preparation_seconds(session)
+            phases = {} if before else session.phase_seconds
             yield Prepared(session.region, self._run(source, phases, 0, before))
         except OutOfMemory:
             self.release()
@@ -170,8 +171,12 @@ class Workbench:
             model = yield from self._model(source)
             session, before = yield from self._session(source, model, request, stop)
             image = yield from self._engine.drag(session, request, stop=stop)
-            phases = {} if before else self._preparation_seconds(session)
-            phases |= image.phase_seconds
+            phases = {} if before else dict(session.phase_seconds)
+            phases |= {
+                phase: seconds
+                for phase, seconds in image.phase_seconds.items()
+                if phase not in session.phase_seconds
+            }
             yield Edited(image, self._run(source, phases, image.drag_steps, before))
         except OutOfMemory:
             self.release()
@@ -202,7 +207,8 @@ class Workbench:
     def _session(
         self, source: ModelSource, model: Any, request: DragRequest, stop: threading.Event
     ) -> Generator[StageStep, None, tuple[Session, bool]]:
-        self._engine.validate(request)
+        if request.trajectories:  # none of them are needed to prepare
+            self._engine.validate(request)
         key = self._engine.session_key(source.name, request)
         known = self.sessions.get(key)
         if known is not None:
@@ -211,12 +217,9 @@ class Workbench:
         self.sessions.put(key, session)
         return session, False
 
-    def _preparation_seconds(self, session: Session) -> dict[str, float]:
-        load = self._loaded.seconds if self._loaded else 0.0
-        return {"load": load, **session.phase_seconds}
-
     def _run(
         self, source: ModelSource, phases: dict[str, float], drag_steps: int, before: bool
     ) -> Run:
+        load = {"load": self._loaded.seconds} if self._loaded and self._loaded.seconds else {}
         peak = self._engine.peak_memory_bytes() or memory.peak_bytes()
-        return Run(self.device, source.name, phases, peak, drag_steps, before)
+        return Run(self.device, source.name, load | phases, peak, drag_steps, before)

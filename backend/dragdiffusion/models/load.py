@@ -77,11 +77,11 @@ def load_pipeline(path: Path, source: ModelSource, placement: Placement) -> Stab
 def _read(path: Path, source: ModelSource, dtype: torch.dtype) -> Any:
     if source.kind is Kind.FILE:
         return StableDiffusionPipeline.from_single_file(
-            str(path), torch_dtype=dtype, safety_checker=None, load_safety_checker=False
+            str(path), dtype=dtype, safety_checker=None, load_safety_checker=False
         )
     return StableDiffusionPipeline.from_pretrained(
         str(path),
-        torch_dtype=dtype,
+        dtype=dtype,
         variant=_variant(path),
         use_safetensors=True,
         safety_checker=None,

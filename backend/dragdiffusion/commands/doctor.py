@@ -1,0 +1,205 @@
+"""`dragdiffusion doctor`: what works here, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragdiffusion import __version__
+from dragdiffusion.client.launch import find_daemon
+from dragdiffusion.daemon import endpoint as endpoints
+from dragdiffusion.engine.errors import DragDiffusionError
+from dragdiffusion.models import catalogue
+
+PLUGIN = Path("plug-ins") / "drag_diffusion"
+_INSTALL = "Run install/install.sh."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    subject: str
+    text: str
+    advice: str = ""  # empty: all is well
+
+
+def run_doctor() -> int:
+    """Print a line for each check; the number of problems, at most 1."""
+    problems = 0
+    for check in CHECKS:
+        for finding in check():
+            problems += bool(finding.advice)
+            mark = "problem" if finding.advice else "ok"
+            print(f"{mark:<8} {finding.subject}: {finding.text}", flush=True)
+            if finding.advice:
+                print(f"{'':<8} → {finding.advice}")
+    return min(problems, 1)
+
+
+def check_python() -> Iterator[Finding]:
+    text = f"{platform.python_version()} at {sys.executable}; dragdiffusion {__version__}"
+    advice = "" if sys.version_info >= (3, 10) else "Install Python 3.10 or newer."
+    yield Finding("Python", text, advice)
+
+
+def check_torch() -> Iterator[Finding]:
+    try:
+        import diffusers
+        import torch
+
+        from dragdiffusion.models.load import place
+        from dragdiffusion.settings import Settings
+
+        settings = Settings()
+        placement = place(settings.device, settings.dtype)
+    except DragDiffusionError as error:
+        yield Finding("Device", str(error), 'Set device to "auto".')
+    except Exception as error:  # whatever a broken installation raises
+        yield Finding("torch", f"does not start ({error})", _INSTALL)
+    else:
+        yield Finding("torch", f"{torch.__version__}, diffusers {diffusers.__version__}")
+        text = f"{placement.description}, {placement.dtype_name}"
+        if placement.device.type == "cpu":
+            text += " (no accelerator found: large models will be slow)"
+        yield Finding("Device", text)
+
+
+def check_models() -> Iterator[Finding]:
+    embedded, *others = catalogue.known_models()
+    if catalogue.is_available(embedded):
+        size = catalogue.size_bytes(embedded) / 1e6
+        yield Finding("Model embedded", f"{size:.0f} MB")
+    else:
+        yield Finding("Model embedded", "its files are missing", _INSTALL)
+    for model in others:
+        if catalogue.is_available(model):
+            size = catalogue.size_bytes(model) / 1e6
+            yield Finding(f"Model {model.name}", f"{size:,.0f} MB")
+        else:
+            hint = f"not here; for photographs: dragdiffusion models download {model.name}"
+            yield Finding(f"Model {model.name}", hint)
+
+
+def check_daemon() -> Iterator[Finding]:
+    file = endpoints.endpoint_file()
+    running = find_daemon()
+    if running is not None:
+        text = f"version {running.version} on {running.address}, process {running.pid}"
+        other = running.version != __version__
+        yield Finding("Daemon", text, "Run `dragdiffusion stop`." if other else "")
+        return
+    recorded = endpoints.read(file)
+    if recorded is not None and endpoints.process_lives(recorded.pid):
+        yield Finding(
+            "Daemon",
+            f"process {recorded.pid} does not answer",
+            f"End that process, then delete {file}; its log is {recorded.log_file}.",
+        )
+    else:
+        yield Finding("Daemon", "not running; it starts when it is needed")
+
+
+def check_folders() -> Iterator[Finding]:
+    for folder in (endpoints.endpoint_file().parent, endpoints.state_folder()):
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        advice = "" if os.access(existing, os.W_OK) else f"Make {existing} writable."
+        yield Finding("Folder", str(folder), advice)
+
+
+def check_gimp() -> Iterator[Finding]:
+    found = list(find_gimps())
+    for command, version in found:
+        advice = "" if version.startswith("3.") else "The plug-in needs GIMP 3.0 or newer."
+        yield Finding("GIMP", f"{version} ({command})", advice)
+    if not found:
+        yield Finding("GIMP", "not found", "Install GIMP 3 from https://www.gimp.org/downloads.")
+
+
+def find_gimps() -> Iterator[tuple[str, str]]:
+    """The GIMPs here, as (command, version)."""
+    for command in (["gimp"], ["gimp-console"], ["flatpak", "run", "org.gimp.GIMP"], *_bundles()):
+        if shutil.which(command[0]) is None:
+            continue
+        try:
+            answer = subprocess.run(
+                [*command, "--version"], capture_output=True, text=True, timeout=60, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        version = re.search(r"\b\d+\.\d+\.\d+", answer.stdout)
+        if version is not None:
+            yield " ".join(command), version[0]
+            return
+
+
+def _bundles() -> list[list[str]]:
+    if sys.platform == "darwin":
+        return [["/Applications/GIMP.app/Contents/MacOS/gimp"]]
+    if sys.platform == "win32":
+        programs = Path(os.environ.get("PROGRAMFILES", r"C:\Program Files"))
+        return [[str(path)] for path in sorted(programs.glob("GIMP 3*/bin/gimp-console*.exe"))]
+    return []
+
+
+def check_plugin() -> Iterator[Finding]:
+    profiles = list(find_profiles())
+    for profile in profiles:
+        yield _plugin_finding(profile)
+    if not profiles:
+        yield Finding("Plug-in", "GIMP 3 has no profile yet", f"Start GIMP once. {_INSTALL}")
+
+
+def _plugin_finding(profile: Path) -> Finding:
+    entry = profile / PLUGIN / f"{PLUGIN.name}.py"
+    subject = f"Plug-in in {profile}"
+    if not entry.is_file():
+        return Finding(subject, "not installed", _INSTALL)
+    if not os.access(entry, os.X_OK):
+        return Finding(
+            subject, "not executable, so GIMP ignores it", f"Run: chmod +x {str(entry)!r}"
+        )
+    if not (entry.parent / "vendor").is_dir():
+        return Finding(subject, "its libraries are missing", _INSTALL)
+    return Finding(subject, "installed")
+
+
+def find_profiles() -> Iterator[Path]:
+    """The profile folders of GIMP 3, native, Flatpak and Snap."""
+    override = os.environ.get("GIMP3_DIRECTORY")
+    if override:
+        yield Path(override)
+        return
+    for root in _profile_roots(Path.home()):
+        yield from sorted(folder for folder in root.glob("3.*") if folder.is_dir())
+
+
+def _profile_roots(home: Path) -> list[Path]:
+    if sys.platform == "win32":
+        return [Path(os.environ.get("APPDATA", home / "AppData" / "Roaming")) / "GIMP"]
+    if sys.platform == "darwin":
+        return [home / "Library" / "Application Support" / "GIMP"]
+    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    return [
+        configuration / "GIMP",
+        home / ".var" / "app" / "org.gimp.GIMP" / "config" / "GIMP",
+        home / "snap" / "gimp" / "current" / ".config" / "GIMP",
+    ]
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    check_python,
+    check_torch,
+    check_models,
+    check_folders,
+    check_daemon,
+    check_gimp,
+    check_plugin,
+)

@@ -1,0 +1,227 @@
+"""`dragdiffusion edit`: one edit of a file through the daemon."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from rich.console import Console
+
+from dragdiffusion.client.connection import Connection, to_pixels
+from dragdiffusion.client.launch import find_or_start_daemon
+from dragdiffusion.commands.errors import BadInput
+from dragdiffusion.commands.progress_bar import ProgressBar
+from dragdiffusion.engine.drag_types import Pixels
+from dragdiffusion_rpc import drag_pb2 as rpc
+
+MODES = {"default": rpc.MODE_DEFAULT, "reference": rpc.MODE_REFERENCE}
+
+
+@dataclass(frozen=True)
+class EditOrder:
+    """What the command line asks for."""
+
+    input: Path
+    output: Path
+    points: list[str]  # "HX,HY:TX,TY", with more points between for a way
+    mask: Path | None = None
+    prompt: str = ""
+    model: str = ""
+    mode: str = "default"
+    hyper_parameters: dict[str, int | float | bool] = field(default_factory=dict)
+    seed: int = 0
+    whole_image: bool = False
+    raw: bool = False
+    json: Path | None = None
+
+
+@dataclass
+class EditResult:
+    """What came back."""
+
+    header: rpc.EditedImage
+    pixels: Pixels
+    raw: Pixels | None
+    steps: list[rpc.DragStep]
+    seconds: float
+
+
+def run_edit(order: EditOrder) -> None:
+    """Edit the file and write what was asked for."""
+    trajectories = [parse_trajectory(text) for text in order.points]
+    picture = open_picture(order.input)
+    mask = None if order.mask is None else open_mask(order.mask, picture.size)
+    refuse_unwritable(order.output)
+    endpoint = find_or_start_daemon()
+    with Connection(endpoint) as daemon, ProgressBar(Console(stderr=True)) as bar:
+        request = _request(order, trajectories, picture, mask, daemon)
+        result = receive(daemon.drag(request), bar)
+    write_result(order, picture, result)
+    if order.json is not None:
+        text = json.dumps(report(order, result), indent=2, ensure_ascii=False)
+        order.json.write_text(text + "\n", encoding="utf-8")
+
+
+def parse_trajectory(text: str) -> rpc.Trajectory:
+    """ "HX,HY:TX,TY" in image pixels; points between are passed on the way."""
+    try:
+        pairs = [tuple(float(number) for number in pair.split(",")) for pair in text.split(":")]
+        points = [rpc.Point(x=x, y=y) for x, y in pairs]
+    except ValueError as error:
+        raise BadInput(
+            f'"{text}" is no drag: give handle and target as HX,HY:TX,TY, for instance 210,180:250,180.'
+        ) from error
+    if len(points) < 2:
+        raise BadInput(f'"{text}" has no target: give handle and target as HX,HY:TX,TY.')
+    return rpc.Trajectory(points=points)
+
+
+def open_picture(path: Path) -> Image.Image:
+    """RGBA where the file has transparency, else RGB; turned as the camera says."""
+    opened = ImageOps.exif_transpose(_open(path))
+    mode = "RGBA" if opened.has_transparency_data else "RGB"
+    picture = opened.convert(mode)
+    picture.info = {k: v for k, v in opened.info.items() if k in ("icc_profile", "dpi")}
+    return picture
+
+
+def open_mask(path: Path, size: tuple[int, int]) -> Pixels:
+    mask = _open(path).convert("L")
+    if mask.size != size:
+        raise BadInput(
+            f"{path} is {mask.width} × {mask.height} pixels, the picture {size[0]} × {size[1]}: "
+            "they must be of one size."
+        )
+    return np.asarray(mask)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Better now than after the work."""
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise BadInput(f"{path} has no ending of a picture format: use .png.")
+    if not path.absolute().parent.is_dir():
+        raise BadInput(f"There is no folder {path.absolute().parent}.")
+
+
+def receive(events: Iterator[rpc.DragEvent], bar: ProgressBar) -> EditResult:
+    """Read the stream to its end."""
+    began = time.monotonic()
+    header = rpc.EditedImage()
+    rows = bytearray()
+    steps: list[rpc.DragStep] = []
+    for event in events:
+        kind = event.WhichOneof("event")
+        if kind == "progress":
+            bar.show(event.progress)
+        elif kind == "drag_step":
+            steps.append(event.drag_step)
+        elif kind == "edited_image":
+            header = event.edited_image
+        elif kind == "pixel_chunk":
+            rows += event.pixel_chunk.chunk
+    size = header.region.width * header.region.height * 4
+    raw = to_pixels(header.raw, bytes(rows[size:])) if header.HasField("raw") else None
+    pixels = to_pixels(header.pixels, bytes(rows[:size]))
+    return EditResult(header, pixels, raw, steps, time.monotonic() - began)
+
+
+def write_result(order: EditOrder, picture: Image.Image, result: EditResult) -> None:
+    """The model's own picture of the region if `raw`, else the edit laid over the input."""
+    if order.raw:
+        assert result.raw is not None
+        output = Image.fromarray(result.raw)
+    else:
+        output = lay_over(picture, result.pixels, result.header.region)
+    if output.mode == "RGBA" and order.output.suffix.lower() in (".jpg", ".jpeg"):
+        output = output.convert("RGB")
+    about: dict[str, Any] = dict(picture.info)  # type: ignore[arg-type]
+    output.save(order.output, **about)
+
+
+def lay_over(picture: Image.Image, layer: Pixels, region: rpc.Rectangle) -> Image.Image:
+    """The picture with the layer over it; where the layer is transparent not a bit changes."""
+    pixels = np.array(picture)
+    top, left = region.y, region.x
+    below = pixels[top : top + region.height, left : left + region.width]
+    alpha = layer[..., 3:].astype(np.float64) / 255
+    below_alpha = below[..., 3:].astype(np.float64) / 255 if below.shape[2] == 4 else 1.0
+    kept = below_alpha * (1 - alpha)
+    covered = np.maximum(alpha + kept, 1e-9)
+    mixed = (layer[..., :3] * alpha + below[..., :3] * kept) / covered
+    changed = layer[..., 3] > 0
+    below[..., :3][changed] = np.rint(mixed)[changed]
+    if below.shape[2] == 4:
+        below[..., 3][changed] = np.rint(covered[..., 0] * 255)[changed]
+    return Image.fromarray(pixels)
+
+
+def report(order: EditOrder, result: EditResult) -> dict[str, Any]:
+    """Everything about the run, for scripts."""
+    run, region = result.header.run, result.header.region
+    return {
+        "input": str(order.input),
+        "output": str(order.output),
+        "model": run.model,
+        "device": run.device,
+        "dtype": run.dtype,
+        "versions": {
+            "dragdiffusion": run.daemon_version,
+            "torch": run.torch_version,
+            "diffusers": run.diffusers_version,
+        },
+        "seconds": result.seconds,
+        "phase_seconds": {phase.phase: phase.seconds for phase in run.phases},
+        "prepared_before": run.prepared_before,
+        "peak_memory_bytes": run.peak_memory_bytes,
+        "region": {"x": region.x, "y": region.y, "width": region.width, "height": region.height},
+        "drag_steps": run.drag_steps,
+        "losses": [step.loss for step in result.steps],
+        "handle_tracks": [[[p.x, p.y] for p in step.handles] for step in result.steps],
+        "config": json.loads(run.config_json),
+    }
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except FileNotFoundError as error:
+        raise BadInput(f"There is no file {path}.") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadInput(f"{path} cannot be read as a picture.") from error
+
+
+def _request(
+    order: EditOrder,
+    trajectories: list[rpc.Trajectory],
+    picture: Image.Image,
+    mask: Pixels | None,
+    daemon: Connection,
+) -> rpc.DragRequest:
+    whole = rpc.Rectangle(width=picture.width, height=picture.height)
+    return rpc.DragRequest(
+        preparation=rpc.PrepareRequest(
+            image=daemon.upload(np.asarray(picture)),
+            mask=None if mask is None else daemon.upload(mask),
+            region=whole if order.whole_image else None,
+            trajectories=trajectories,
+            prompt=order.prompt,
+            model=_model_for_daemon(order.model),
+            mode=MODES[order.mode],
+            hyper_parameters=rpc.HyperParameters(**order.hyper_parameters),  # type: ignore[arg-type]
+            seed=order.seed,
+        ),
+        include_raw=order.raw,
+    )
+
+
+def _model_for_daemon(name: str) -> str:
+    """The daemon has another working folder: a path must be absolute."""
+    return str(Path(name).absolute()) if name and Path(name).exists() else name
