@@ -42,7 +42,7 @@ class DragDiffusion(Gimp.PlugIn):
             "point, along the stroke. The selection, with its feather, is the part that may "
             "change; without one the whole layer may. The result is a new layer above the layer "
             "that was edited. A daemon on this computer does the work; it is started if needed.",
-            name,
+            None,  # GIMP's help browser has no page about it
         )
         procedure.set_attribution("DragDiffusion for GIMP", "GPL-3.0-or-later", "2026")
         _add_arguments(procedure)
@@ -52,7 +52,7 @@ class DragDiffusion(Gimp.PlugIn):
 def _add_arguments(procedure):
     procedure.add_string_argument(
         "prompt",
-        "What the picture _shows",
+        "_Picture shows",
         "A few words about the picture, for instance “a photo of a dog”; may be empty",
         "",
         READWRITE,
@@ -65,21 +65,21 @@ def _add_arguments(procedure):
     )
     procedure.add_string_argument(
         "model",
-        "M_odel",
+        "Mod_el",
         "Name, folder or .safetensors file of the model on the daemon's computer; empty: its default",
         "",
         READWRITE,
     )
     procedure.add_int_argument(
         "seed",
-        "See_d",
+        "Seed _number",
         "The same seed and settings give the same result; another one gives a variation",
         *(0, 2**31 - 1, 0),
         READWRITE,
     )
     procedure.add_int_argument(
         "lora-steps",
-        "_Learning steps",
+        "Learning _steps",
         "Steps for learning this one picture before the drag: more keep its look better and take "
         "longer; 0: none; -1: as the method has it",
         *(MODE_DEFAULT, 2000, MODE_DEFAULT),
@@ -87,7 +87,7 @@ def _add_arguments(procedure):
     )
     procedure.add_int_argument(
         "max-drag-steps",
-        "Drag s_teps at most",
+        "Dra_g steps at most",
         "Raise it if the point does not arrive; -1: as the method has it",
         *(MODE_DEFAULT, 2000, MODE_DEFAULT),
         READWRITE,

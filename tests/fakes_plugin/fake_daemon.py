@@ -3,9 +3,11 @@
     with FakeDaemon() as daemon:
         endpoint = daemon.endpoint            # a plugin.client.Endpoint's fields, as a dict
 
-Its "edit" inverts the colours where the mask lets it, on the mask's bounding box. The prompt tells it what else to do:
+Its "edit" inverts the colours where the mask lets it, on the mask's bounding box. When a caller goes away before
+the end, `daemon.cancelled` is set. The prompt tells it what else to do:
     "fail CODE sentence"   end the call with this status
-    "hang"                 report progress until the caller goes away; `daemon.cancelled` is then set
+    "hang"                 report progress until the caller goes away
+    "slow SECONDS"         take so long for each of the five steps
     "die"                  break off in the middle: the process ends (as a program of its own) or the server stops
     "forget"               drop the uploaded pixels once, after they were found
     "short"                send half of the result
@@ -94,6 +96,8 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
 
     def Drag(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         self.requests.append(request)
+        ended = threading.Event()
+        context.add_callback(lambda: ended.is_set() or self.cancelled.set())
         word, _, rest = request.preparation.prompt.partition(" ")
         if word == "forget" and len(self.requests) == 1:
             self.buffers.clear()
@@ -104,15 +108,15 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
             code, _, sentence = rest.partition(" ")
             context.abort(grpc.StatusCode[code], sentence)
         if word == "hang":
-            yield from self._hang(context)
+            yield from self._hang()
         if word == "die":
             self._die()
             time.sleep(5)
         pace = float(rest) if word == "slow" else 0.0
         yield from self._edit(request, pace, short=word == "short")
+        ended.set()
 
-    def _hang(self, context: grpc.ServicerContext) -> Iterator[Any]:
-        context.add_callback(self.cancelled.set)
+    def _hang(self) -> Iterator[Any]:
         while not self.cancelled.wait(0.1):
             yield _progress(rpc.STAGE_DRAGGING, 0.2, eta=99)
 
@@ -128,7 +132,7 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
             yield _progress(rpc.STAGE_DRAGGING, 0.2 + 0.1 * step, eta=5 - step, step=step, steps=5)
             yield rpc.DragEvent(drag_step=_drag_step(preparation, step))
             if request.preview_every:
-                yield rpc.DragEvent(preview=rpc.Preview(width=2, height=1, rgb=b"\xff\0\0\0\xff\0"))
+                yield rpc.DragEvent(preview=_preview(image, size))
             time.sleep(pace)
         pixels = bytearray()
         for y in range(top, top + height):
@@ -164,6 +168,13 @@ def _progress(stage: int, fraction: float, eta: float = 0, step: int = 0, steps:
 def _drag_step(preparation: Any, step: int) -> Any:
     handles = [trajectory.points[0] for trajectory in preparation.trajectories]
     return rpc.DragStep(step=step, max_steps=5, loss=1.0, handles=handles)
+
+
+def _preview(image: bytes, size: tuple[int, int]) -> Any:
+    """Every fourth pixel."""
+    at = [4 * (y * size[0] + x) for y in range(0, size[1], 4) for x in range(0, size[0], 4)]
+    rgb = b"".join(image[start : start + 3] for start in at)
+    return rpc.Preview(width=-(-size[0] // 4), height=-(-size[1] // 4), rgb=rgb)
 
 
 def _bounding_box(mask: bytes | None, width: int, height: int) -> tuple[int, int, int, int]:

@@ -127,7 +127,7 @@ def _make_profile(gimp: Gimp) -> None:
     profile.mkdir()
     (profile / "gimprc").write_text(
         f'(plug-in-path "{plug_ins}")\n(check-updates no)\n(color-profile-policy keep)\n'
-        '(config-version "3.0.4")\n',
+        "(show-welcome-dialog no)\n",
         encoding="utf-8",
     )
 

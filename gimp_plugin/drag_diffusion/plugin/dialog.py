@@ -83,6 +83,7 @@ class _ProgressWindow:
         self._stage = _text("Starting …")
         self._bar = Gtk.ProgressBar(show_text=True, text="")
         self._preview = Gtk.Image.new_from_pixbuf(picture)
+        self._preview.set_size_request(picture.get_width(), picture.get_height())
         self._picture = picture
         self._job: Optional[Job] = None
         self._result: Any = None

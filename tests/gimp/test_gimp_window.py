@@ -1,0 +1,209 @@
+"""The real window under Xvfb: the dialog, the progress, the result, undo in one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OUTPUT = Path(__file__).resolve().parents[1] / "output"  # the screenshots are kept here
+
+
+MAIN = "– GIMP$"
+
+
+class Desktop:
+    """A screen of its own with GIMP on it."""
+
+    def __init__(self, gimp: Any, display: str) -> None:
+        self.gimp = gimp
+        self.display = display
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        log = (self.gimp.folder / f"{Path(command[0]).name}.log").open("wb")
+        with log:
+            process = subprocess.Popen(
+                self.gimp.command(*command),
+                env=self.gimp.environment(DISPLAY=self.display),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._processes.append(process)
+        return process
+
+    def open_gimp(self, *script: str) -> None:
+        path = self.gimp.write_script(*script)
+        self.start(*self.gimp.batch_command("gimp", path, stay=True))
+
+    def tool(self, *command: str) -> str:
+        done = subprocess.run(
+            self.gimp.command(*command),
+            env=self.gimp.environment(DISPLAY=self.display),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return done.stdout.strip()
+
+    def windows(self, title: str) -> list[str]:
+        return self.tool("xdotool", "search", "--onlyvisible", "--name", title).split()
+
+    def wait_for_window(self, title: str) -> str:
+        return wait(lambda: self.windows(title), f"window “{title}”")[-1]
+
+    def press(self, window: str, *keys: str) -> None:
+        self.tool("xdotool", "windowactivate", "--sync", window)
+        time.sleep(0.3)
+        self.tool("xdotool", "key", "--delay", "80", *keys)
+
+    def screenshot(self, name: str) -> None:
+        time.sleep(0.7)  # let it be drawn
+        shot = self.gimp.folder / "shot.png"
+        self.tool("import", "-window", "root", str(shot))
+        OUTPUT.mkdir(exist_ok=True)
+        shutil.copy(shot, OUTPUT / name)
+
+    def state(self) -> dict[str, Any]:
+        try:
+            return self.gimp.read_result()
+        except FileNotFoundError:
+            return {}
+
+    def close(self) -> None:
+        for process in reversed(self._processes):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self._processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(10)
+
+
+def wait(probe: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = probe()
+        if found:
+            return found
+        time.sleep(0.2)
+    pytest.fail(f"{what} did not come within {seconds:.0f} s")
+
+
+@pytest.fixture
+def desktop(gimp: Any) -> Iterator[Desktop]:
+    number = next(n for n in range(50, 500) if _is_free(n))
+    made = Desktop(gimp, f":{number}")
+    try:
+        made.start("Xvfb", made.display, "-screen", "0", "1280x860x24", "-nolisten", "tcp")
+        wait(lambda: made.tool("xdotool", "getdisplaygeometry"), "the screen", 20)
+        made.start("openbox")
+        yield made
+    finally:
+        made.close()
+
+
+def _is_free(display: int) -> bool:
+    names = Path("/proc/net/unix").read_text(encoding="ascii", errors="replace")
+    return f"/tmp/.X11-unix/X{display}\n" not in names
+
+
+PICTURE = """
+import time
+from gi.repository import Gio
+image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(sys.path[0] + "/picture.png"))
+layer = image.get_layers()[0]
+layer.set_name("Flower")
+new_path(image, [(246, 156), (330, 190)])
+Gimp.context_set_feather(True)
+Gimp.context_set_feather_radius(10, 10)
+image.select_ellipse(Gimp.ChannelOps.REPLACE, 120, 40, 320, 290)
+before = describe(image)
+display = Gimp.Display.new(image)
+Gimp.displays_flush()
+"""
+
+WATCH = """
+while True:   # the test watches this, and ends GIMP
+    layers = image.get_layers()
+    result["layers"] = [layer.get_name() for layer in layers]
+    result["as_before"] = describe(image) == before
+    write_json(sys.path[0] + "/result.json", result)
+    time.sleep(0.3)
+"""
+
+
+def make_picture(path: Path) -> None:
+    from PIL import Image
+
+    from dragdiffusion.evaluation import scenes
+
+    flower = scenes.render(scenes.sample(scenes.FIRST_HELD_OUT_SEED + 1, "flower"))
+    picture = Image.fromarray(flower.image_bytes).resize((512, 512), Image.Resampling.BICUBIC)
+    picture.save(path)
+
+
+def test_the_dialog_the_result_and_one_undo(gimp, desktop, fake_daemon):
+    make_picture(gimp.folder / "picture.png")
+    desktop.open_gimp(
+        PICTURE,
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")',
+        WATCH,
+    )
+    dialog = desktop.wait_for_window("^Drag Edit$")
+    desktop.tool("xdotool", "windowsize", "--sync", desktop.wait_for_window(MAIN), "100%", "100%")
+    desktop.screenshot("dialog.png")
+    desktop.press(dialog, "Return")
+    wait(lambda: fake_daemon.requests, "the request")
+    time.sleep(1.5)
+    desktop.screenshot("progress.png")
+    wait(lambda: desktop.state().get("call"), "the result")
+    assert desktop.state()["call"] == ["SUCCESS", ""]
+    wait(lambda: len(desktop.state()["layers"]) == 2, "the layer")
+    desktop.screenshot("result.png")
+    desktop.press(desktop.wait_for_window(MAIN), "ctrl+z")
+    wait(lambda: desktop.state()["as_before"], "one undo")
+    desktop.screenshot("undone.png")
+
+
+def test_cancel_in_the_progress_window(gimp, desktop, fake_daemon):
+    make_picture(gimp.folder / "picture.png")
+    desktop.open_gimp(
+        PICTURE,
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")',
+        WATCH,
+    )
+    desktop.press(desktop.wait_for_window("^Drag Edit$"), "Return")
+    wait(lambda: fake_daemon.requests, "the request")
+    time.sleep(1)  # of four
+    desktop.press(desktop.wait_for_window("^Drag Edit$"), "Escape")
+    assert wait(lambda: desktop.state().get("call"), "the end")[0] == "CANCEL"
+    assert fake_daemon.cancelled.wait(2)
+    assert desktop.state()["as_before"]
+
+
+def test_an_error_is_shown_in_a_window(gimp, desktop, fake_daemon):
+    del fake_daemon
+    make_picture(gimp.folder / "picture.png")
+    desktop.open_gimp(
+        PICTURE,
+        "image.set_selected_paths([]); image.remove_path(image.get_paths()[0])",
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)',
+        WATCH,
+    )
+    message = desktop.wait_for_window("^Drag Edit$")
+    desktop.screenshot("error.png")
+    desktop.press(message, "Return")
+    assert wait(lambda: desktop.state().get("call"), "the end")[0] == "CANCEL"
+    assert desktop.state()["as_before"]
