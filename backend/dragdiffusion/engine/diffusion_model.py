@@ -39,7 +39,7 @@ class DiffusionModel:
         self.name, self.family = name, family
         self.device, self.dtype = torch.device(device), dtype
         self.unet, self.vae, self.text_encoder = (
-            module.to(device=self.device, dtype=dtype).eval().requires_grad_(False)
+            _frozen(module, self.device, dtype)
             for module in (parts.unet, parts.vae, parts.text_encoder)
         )
         self.tokenizer = parts.tokenizer
@@ -158,3 +158,9 @@ class DiffusionModel:
                 field="hyper_parameters.feature_block",
             )
         return blocks[block]
+
+
+def _frozen(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    if module.dtype != dtype:
+        module = module.to(dtype)
+    return module.to(device).eval().requires_grad_(False)

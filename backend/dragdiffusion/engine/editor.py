@@ -49,14 +49,10 @@ class EditSession:
 
     key: Hashable
     model: DiffusionModel
-    space: WorkingSpace
+    region: Rectangle
     lora: lora.LoraWeights
     branch: ReferenceBranch  # inversion, reference latents, their keys and values
     phase_seconds: dict[str, float] = field(default_factory=dict)  # "encode", "lora", "inversion"
-
-    @property
-    def region(self) -> Rectangle:
-        return self.space.region
 
     @property
     def num_bytes(self) -> int:
@@ -114,7 +110,7 @@ def open_session(
         branch = yield from _invert(model, latent, prompts, config, stop=stop)
 
     key = session_key(model.name, request)
-    return EditSession(key, model, space, weights, branch, seconds)
+    return EditSession(key, model, space.region, weights, branch, seconds)
 
 
 def _plan(model: DiffusionModel, request: DragRequest) -> WorkingSpace:
@@ -196,7 +192,7 @@ def drag(
         with _timed("decode", seconds):
             check_stop(stop)
             picture = session.model.decode(latent)
-            edited = images.to_region_pixels(picture, session.space)
+            edited = images.to_region_pixels(picture, problem.space)
     yield StageStep(Stage.COMPOSITING, 1, 1)
     return EditedImage(
         region=session.region,
@@ -208,7 +204,7 @@ def drag(
 
 
 def _pose(session: EditSession, request: DragRequest) -> DragProblem:
-    space, config = session.space, request.config
+    space, config = _plan(session.model, request), request.config
     mask = lock = None
     if request.mask is not None:
         working_mask = images.to_working_mask(request.mask, space)
@@ -236,19 +232,19 @@ def _move_latent(
         latent, level, num_steps = moved.latent, moved.level, moved.drag_step.step
         yield moved.drag_step
         if request.preview_every and num_steps % request.preview_every == 0:
-            yield _preview(session, moved)
+            yield _preview(problem, moved)
     return latent, level, num_steps
 
 
 @torch.no_grad()
-def _preview(session: EditSession, moved: LatentStep) -> Preview:
+def _preview(problem: DragProblem, moved: LatentStep) -> Preview:
     """The picture that the latent stands for, in one step: as good as a preview has to be."""
-    branch = session.branch
+    branch, model = problem.branch, problem.branch.model
     timestep = branch.schedule.timestep(moved.level)
-    prediction = session.model.predict_noise(moved.latent, timestep, branch.prompt)
+    prediction = model.predict_noise(moved.latent, timestep, branch.prompt)
     noise = branch.schedule.noise(prediction, moved.latent, moved.level)
-    picture = session.model.decode(branch.schedule.picture(noise, moved.latent, moved.level))
-    return Preview(session.region, images.to_pixels(images.unpad(picture, session.space)))
+    picture = model.decode(branch.schedule.picture(noise, moved.latent, moved.level))
+    return Preview(problem.space.region, images.to_pixels(images.unpad(picture, problem.space)))
 
 
 def _denoise(

@@ -84,6 +84,7 @@ def _noise_loss(
     return mse_loss(prediction, noise)
 
 
+@torch.enable_grad()
 def _step(
     optimizer: torch.optim.Optimizer, loss: Tensor, factors: list[Tensor], *, gradient_scale: float
 ) -> None:

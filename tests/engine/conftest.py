@@ -1,0 +1,32 @@
+"""Checks every shape in the engine's signatures while its tests run."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook("dragdiffusion.engine", "beartype.beartype")
+
+from collections.abc import Iterator  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from dragdiffusion.engine.diffusion_model import DiffusionModel  # noqa: E402
+from engine.tiny_model import Geometry, make_model  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny tensors: threads only wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=[Geometry.LIKE_SD, Geometry.LIKE_EMBEDDED], ids=lambda g: g.name.lower())
+def any_model(request: pytest.FixtureRequest) -> DiffusionModel:
+    return make_model(request.param)
+
+
+@pytest.fixture
+def model() -> DiffusionModel:
+    return make_model(Geometry.LIKE_EMBEDDED)

@@ -1,0 +1,84 @@
+"""Pixels to tensors and back, and the composite."""
+
+import numpy as np
+import pytest
+import torch
+
+from dragdiffusion.engine import images
+from dragdiffusion.engine.config import DragConfig
+from dragdiffusion.engine.drag_types import Rectangle
+from dragdiffusion.engine.geometry import WorkingSpace, plan_working_space
+from engine.tiny_model import make_config, make_image
+
+
+def _space(width: int, height: int, config: DragConfig | None = None) -> WorkingSpace:
+    return plan_working_space(Rectangle(0, 0, width, height), config or DragConfig(), multiple=8)
+
+
+@pytest.mark.parametrize(("width", "height"), [(32, 32), (33, 17), (7, 1)])
+def test_pixels_survive_the_way_to_the_model_and_back(width: int, height: int) -> None:
+    pixels, space = make_image(width, height), _space(width, height)
+    working = images.to_working_image(pixels, space)
+    assert working.shape[-2:] == (space.padded_height, space.padded_width)
+    np.testing.assert_array_equal(images.to_region_pixels(working, space), pixels[..., :3])
+
+
+def test_padding_repeats_the_border() -> None:
+    working = images.to_working_image(make_image(33, 17), _space(33, 17))
+    torch.testing.assert_close(
+        working[..., :17, 33:], working[..., :17, 32:33].expand(-1, -1, -1, 7)
+    )
+
+
+def test_what_is_transparent_lies_on_white() -> None:
+    pixels = make_image(8, 8)
+    pixels[..., 3] = 0
+    assert images.to_working_image(pixels, _space(8, 8)).eq(1.0).all()
+
+
+def test_a_scaled_region_comes_back_at_its_own_size() -> None:
+    space = _space(50, 30, make_config(working_size=64))
+    flat = np.full((30, 50, 4), 200, np.uint8)
+    flat[..., 3] = 255
+    back = images.to_region_pixels(images.to_working_image(flat, space), space)
+    assert back.shape == (30, 50, 3)
+    assert np.abs(back.astype(int) - 200).max() <= 1
+
+
+def test_latent_mask_official_takes_the_top_left_pixel_and_the_lock_any() -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    mask[0, 0] = mask[9, 9] = 1
+    working = images.to_working_mask(mask, _space(16, 16))
+    official = images.to_latent_mask(working, 2, 2, any_pixel=False)[0, 0]
+    touched = images.to_latent_mask(working, 2, 2, any_pixel=True)[0, 0]
+    assert official.tolist() == [[1, 0], [0, 0]]
+    assert touched.tolist() == [[1, 0], [0, 1]]
+
+
+def test_composite_keeps_the_users_pixels_outside_the_mask_and_blends_its_feather() -> None:
+    source = make_image(8, 8)
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:6, 2:6], mask[4, 4] = 128, 255
+    edited = np.full((8, 8, 3), 9, np.uint8)
+    result = images.composite(edited, source, mask, Rectangle(0, 0, 8, 8))
+    outside = mask == 0
+    np.testing.assert_array_equal(result[outside][:, :3], source[outside][:, :3])
+    assert not result[outside][:, 3].any()
+    assert result[4, 4].tolist() == [9, 9, 9, 255]
+    assert result[2, 2].tolist() == [9, 9, 9, 128]
+
+
+def test_composite_keeps_a_transparent_background() -> None:
+    source = make_image(8, 8)
+    source[:4, :, 3] = 0
+    result = images.composite(source[..., :3], source, None, Rectangle(0, 0, 8, 8))
+    np.testing.assert_array_equal(result[..., 3], source[..., 3])
+
+
+def test_a_region_fades_out_only_inside_the_image() -> None:
+    source = make_image(64, 64)
+    result = images.composite(source[:32, :32, :3], source, None, Rectangle(0, 0, 32, 32))
+    assert result[0, 0, 3] == 255
+    assert result[31, 16, 3] < 255
+    assert result[16, 31, 3] < 255
+    assert result[16, 16, 3] == 255

@@ -1,0 +1,86 @@
+"""The bookkeeping of the loop."""
+
+from threading import Event
+from typing import Any
+
+import pytest
+import torch
+
+from dragdiffusion.engine import editor
+from dragdiffusion.engine.diffusion_model import DiffusionModel
+from dragdiffusion.engine.drag_types import FeaturePoint, Point, Trajectory
+from dragdiffusion.engine.latent_optimization import HandleProgress, optimize
+from engine.tiny_model import edit, make_config, make_request, reference_config, run
+
+
+def _progress(*points: tuple[float, float]) -> HandleProgress:
+    trajectory = tuple(FeaturePoint(*point) for point in points)
+    return HandleProgress((trajectory,), arrival_distance=2.0)
+
+
+def test_waypoints_are_followed_in_order() -> None:
+    progress = _progress((0, 0), (10, 0), (10, 10))
+    assert progress.goals == [FeaturePoint(10, 0)]
+    progress.move((FeaturePoint(9.0, 0.0),))
+    assert progress.goals == [FeaturePoint(10, 10)]
+    assert progress.arrived == [False]
+    progress.move((FeaturePoint(10.0, 9.0),))
+    assert progress.arrived == [True]
+
+
+def test_waypoints_that_are_near_are_passed_at_once() -> None:
+    assert _progress((0, 0), (0, 1), (0, 1.5), (0, 9)).goals == [FeaturePoint(0, 9)]
+
+
+def test_a_loop_does_not_arrive_before_it_begins() -> None:
+    assert _progress((0, 0), (9, 9), (0, 0)).arrived == [False]
+
+
+def test_reference_mode_stays_at_one_level_and_the_default_goes_down(
+    model: DiffusionModel,
+) -> None:
+    for config, levels in ((reference_config(), [3, 3, 3]), (make_config(), [4, 4, 3, 3])):
+        request = make_request(config)
+        session = run(editor.open_session(model, request, stop=Event()))
+        steps = list(optimize(editor._pose(session, request), stop=Event()))
+        assert [step.level for step in steps] == levels
+
+
+def test_the_lock_keeps_the_reference_outside_the_mask(model: DiffusionModel) -> None:
+    request = make_request(mask=_left_half())
+    session = run(editor.open_session(model, request, stop=Event()))
+    for step in optimize(editor._pose(session, request), stop=Event()):
+        reference = session.branch.latents[step.level]
+        torch.testing.assert_close(step.latent[..., 4:], reference[..., 4:])
+        assert not torch.allclose(step.latent[..., :4], reference[..., :4])
+
+
+def test_the_mask_term_holds_the_latent_outside_the_mask(model: DiffusionModel) -> None:
+    changes = []
+    for weight in (0.0, 100.0):
+        config = reference_config(mask_weight=weight, max_drag_steps=3)
+        request = make_request(config, mask=_left_half())
+        session = run(editor.open_session(model, request, stop=Event()))
+        *_, last = optimize(editor._pose(session, request), stop=Event())
+        changes.append(float((last.latent - session.branch.latents[-1])[..., 4:].abs().sum()))
+    assert changes[1] != pytest.approx(changes[0])
+
+
+def test_more_levels_than_iterations_need(model: DiffusionModel) -> None:
+    config = make_config(max_drag_steps=100, drag_steps_per_timestep=1)
+    events: list[Any] = []
+    edited = edit(model, make_request(config), events)
+    assert edited.drag_steps <= config.num_inverted_steps
+
+
+def test_a_curve_is_an_ordinary_edit(model: DiffusionModel) -> None:
+    curve = Trajectory((Point(4.0, 4.0), Point(16.0, 4.0), Point(28.0, 28.0)))
+    assert edit(model, make_request(trajectories=(curve,))).drag_steps > 0
+
+
+def _left_half() -> Any:
+    import numpy as np
+
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:, :16] = 255
+    return mask
