@@ -92,6 +92,10 @@ def edit(  # noqa: PLR0913
     max_drag_steps: Annotated[int | None, typer.Option(min=0)] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
     mask_weight: Annotated[float | None, typer.Option()] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE: any other hyper-parameter of drag.proto; repeatable."),
+    ] = None,
     whole_image: Annotated[
         bool, typer.Option("--whole-image", help="Work on the whole picture, not on a crop of it.")
     ] = False,
@@ -103,7 +107,7 @@ def edit(  # noqa: PLR0913
     ] = None,
 ) -> None:
     """Drag points of a picture to their targets."""
-    from dragdiffusion.commands.edit import EditOrder, run_edit
+    from dragdiffusion.commands.edit import EditOrder, parse_settings, run_edit
     from dragdiffusion.commands.errors import errors_as_exit_status
 
     with errors_as_exit_status():
@@ -117,7 +121,8 @@ def edit(  # noqa: PLR0913
                 model=model,
                 mode=mode,
                 seed=seed,
-                hyper_parameters=_set(
+                hyper_parameters=parse_settings(set or [])
+                | _set(
                     lora_steps=lora_steps,
                     inversion_strength=inversion_strength,
                     max_drag_steps=max_drag_steps,

@@ -20,6 +20,12 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODE_DEFAULT: _ClassVar[Mode]
     MODE_REFERENCE: _ClassVar[Mode]
 
+class Fit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FIT_UNSPECIFIED: _ClassVar[Fit]
+    FIT_WIDTH: _ClassVar[Fit]
+    FIT_AREA: _ClassVar[Fit]
+
 class SupervisionTarget(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SUPERVISION_TARGET_UNSPECIFIED: _ClassVar[SupervisionTarget]
@@ -44,6 +50,9 @@ PIXEL_FORMAT_Y8: PixelFormat
 MODE_UNSPECIFIED: Mode
 MODE_DEFAULT: Mode
 MODE_REFERENCE: Mode
+FIT_UNSPECIFIED: Fit
+FIT_WIDTH: Fit
+FIT_AREA: Fit
 SUPERVISION_TARGET_UNSPECIFIED: SupervisionTarget
 SUPERVISION_TARGET_CURRENT: SupervisionTarget
 SUPERVISION_TARGET_ORIGINAL: SupervisionTarget
@@ -122,7 +131,7 @@ class Trajectory(_message.Message):
     def __init__(self, points: _Optional[_Iterable[_Union[Point, _Mapping]]] = ...) -> None: ...
 
 class HyperParameters(_message.Message):
-    __slots__ = ("num_inference_steps", "inversion_strength", "max_drag_steps", "learning_rate", "mask_weight", "supervision_radius", "tracking_radius", "arrival_distance", "drag_steps_per_timestep", "lora_steps", "lora_rank", "lora_learning_rate", "lora_batch_size", "guidance_scale", "reference_start_step", "reference_start_layer", "feature_block", "feature_scale", "lock_outside_mask", "pixel_centres", "supervision_target")
+    __slots__ = ("num_inference_steps", "inversion_strength", "max_drag_steps", "learning_rate", "mask_weight", "supervision_radius", "tracking_radius", "arrival_distance", "drag_steps_per_timestep", "lora_steps", "lora_rank", "lora_learning_rate", "lora_batch_size", "guidance_scale", "reference_start_step", "reference_start_layer", "feature_block", "feature_scale", "lock_outside_mask", "pixel_centres", "supervision_target", "working_size", "fit", "reference_from_inversion")
     NUM_INFERENCE_STEPS_FIELD_NUMBER: _ClassVar[int]
     INVERSION_STRENGTH_FIELD_NUMBER: _ClassVar[int]
     MAX_DRAG_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +153,9 @@ class HyperParameters(_message.Message):
     LOCK_OUTSIDE_MASK_FIELD_NUMBER: _ClassVar[int]
     PIXEL_CENTRES_FIELD_NUMBER: _ClassVar[int]
     SUPERVISION_TARGET_FIELD_NUMBER: _ClassVar[int]
+    WORKING_SIZE_FIELD_NUMBER: _ClassVar[int]
+    FIT_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FROM_INVERSION_FIELD_NUMBER: _ClassVar[int]
     num_inference_steps: int
     inversion_strength: float
     max_drag_steps: int
@@ -165,7 +177,10 @@ class HyperParameters(_message.Message):
     lock_outside_mask: bool
     pixel_centres: bool
     supervision_target: SupervisionTarget
-    def __init__(self, num_inference_steps: _Optional[int] = ..., inversion_strength: _Optional[float] = ..., max_drag_steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., mask_weight: _Optional[float] = ..., supervision_radius: _Optional[int] = ..., tracking_radius: _Optional[int] = ..., arrival_distance: _Optional[float] = ..., drag_steps_per_timestep: _Optional[int] = ..., lora_steps: _Optional[int] = ..., lora_rank: _Optional[int] = ..., lora_learning_rate: _Optional[float] = ..., lora_batch_size: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., reference_start_step: _Optional[int] = ..., reference_start_layer: _Optional[int] = ..., feature_block: _Optional[int] = ..., feature_scale: _Optional[float] = ..., lock_outside_mask: _Optional[bool] = ..., pixel_centres: _Optional[bool] = ..., supervision_target: _Optional[_Union[SupervisionTarget, str]] = ...) -> None: ...
+    working_size: int
+    fit: Fit
+    reference_from_inversion: bool
+    def __init__(self, num_inference_steps: _Optional[int] = ..., inversion_strength: _Optional[float] = ..., max_drag_steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., mask_weight: _Optional[float] = ..., supervision_radius: _Optional[int] = ..., tracking_radius: _Optional[int] = ..., arrival_distance: _Optional[float] = ..., drag_steps_per_timestep: _Optional[int] = ..., lora_steps: _Optional[int] = ..., lora_rank: _Optional[int] = ..., lora_learning_rate: _Optional[float] = ..., lora_batch_size: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., reference_start_step: _Optional[int] = ..., reference_start_layer: _Optional[int] = ..., feature_block: _Optional[int] = ..., feature_scale: _Optional[float] = ..., lock_outside_mask: _Optional[bool] = ..., pixel_centres: _Optional[bool] = ..., supervision_target: _Optional[_Union[SupervisionTarget, str]] = ..., working_size: _Optional[int] = ..., fit: _Optional[_Union[Fit, str]] = ..., reference_from_inversion: _Optional[bool] = ...) -> None: ...
 
 class PrepareRequest(_message.Message):
     __slots__ = ("image", "mask", "region", "trajectories", "prompt", "model", "mode", "hyper_parameters", "seed")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf.descriptor import FieldDescriptor
 from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
 
@@ -80,6 +81,33 @@ def parse_trajectory(text: str) -> rpc.Trajectory:
     if len(points) < 2:
         raise BadInput(f'"{text}" has no target: give handle and target as HX,HY:TX,TY.')
     return rpc.Trajectory(points=points)
+
+
+def parse_settings(texts: list[str]) -> dict[str, int | float | bool]:
+    """ "NAME=VALUE" of rpc.HyperParameters."""
+    values: dict[str, int | float | bool] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        field = rpc.HyperParameters.DESCRIPTOR.fields_by_name.get(name)
+        if field is None:
+            names = ", ".join(rpc.HyperParameters.DESCRIPTOR.fields_by_name)
+            raise BadInput(f'There is no hyper-parameter "{name}"; there are {names}.')
+        values[name] = _parse_value(field, value)
+    return values
+
+
+def _parse_value(field: Any, text: str) -> int | float | bool:
+    try:
+        if field.enum_type is not None:
+            prefix = field.enum_type.values[0].name.removesuffix("UNSPECIFIED")
+            return int(field.enum_type.values_by_name[prefix + text.upper()].number)
+        if field.type == FieldDescriptor.TYPE_BOOL:
+            return {"true": True, "false": False}[text.lower()]
+        if field.type == FieldDescriptor.TYPE_UINT32:
+            return int(text)
+        return float(text)
+    except (KeyError, ValueError) as error:
+        raise BadInput(f'"{text}" is no value of {field.name}.') from error
 
 
 def open_picture(path: Path) -> Image.Image:

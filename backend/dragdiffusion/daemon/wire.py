@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from dragdiffusion.daemon.buffers import CHUNK_BYTES, BufferName, BufferStore, name_of
 from dragdiffusion.daemon.progress import Reading
 from dragdiffusion.daemon.workbench import Edited, Prepared, Run
-from dragdiffusion.engine.config import DragConfig, Mode, SupervisionTarget
+from dragdiffusion.engine.config import DragConfig, Fit, Mode, SupervisionTarget
 from dragdiffusion.engine.drag_types import (
     DragRequest,
     DragStep,
@@ -38,9 +39,12 @@ _MODES = {
     rpc.MODE_DEFAULT: Mode.DEFAULT,
     rpc.MODE_REFERENCE: Mode.REFERENCE,
 }
-_TARGETS = {
-    rpc.SUPERVISION_TARGET_CURRENT: SupervisionTarget.CURRENT,
-    rpc.SUPERVISION_TARGET_ORIGINAL: SupervisionTarget.ORIGINAL,
+_CHOICES: dict[str, dict[int, Enum]] = {
+    "supervision_target": {
+        rpc.SUPERVISION_TARGET_CURRENT: SupervisionTarget.CURRENT,
+        rpc.SUPERVISION_TARGET_ORIGINAL: SupervisionTarget.ORIGINAL,
+    },
+    "fit": {rpc.FIT_WIDTH: Fit.WIDTH, rpc.FIT_AREA: Fit.AREA},
 }
 
 
@@ -105,8 +109,8 @@ def to_config(message: rpc.PrepareRequest, defaults: DragConfig) -> DragConfig:
     for field, value in message.hyper_parameters.ListFields():
         if field.name.startswith("lora_"):
             lora[field.name.removeprefix("lora_")] = value
-        elif field.name == "supervision_target":
-            drag[field.name] = _TARGETS.get(value, defaults.supervision_target)
+        elif field.name in _CHOICES:
+            drag[field.name] = _CHOICES[field.name].get(value, getattr(defaults, field.name))
         else:
             drag[field.name] = value
     return replace(defaults, lora=replace(defaults.lora, **lora), **drag)
