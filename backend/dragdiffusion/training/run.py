@@ -45,10 +45,13 @@ class TrainingRun:
         return self.stopped or self.spent_seconds >= self.budget_seconds
 
     def spend(self) -> None:
-        """Count a step and the time since the last one; over a minute was a pause, not work."""
+        """Count the time since the last call; a gap of over a minute was a pause, not work."""
         now = time.monotonic()
         self.spent_seconds += min(now - self._last_tick, 60.0)
         self._last_tick = now
+
+    def count_step(self) -> None:
+        self.spend()
         if self._steps_left is not None:
             self._steps_left -= 1
             self.stopped |= self._steps_left <= 0

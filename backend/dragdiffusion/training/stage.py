@@ -66,7 +66,7 @@ class PairedStage(ABC):
         loss = self.batch_loss(fraction)
         loss.backward()
         self.optimizer.step(self.learning_rate(fraction))
-        self.run.spend()
+        self.run.count_step()
         if self.optimizer.step_count % self.log_every == 0:
             self._report(loss.item())
         return True

@@ -1,0 +1,126 @@
+"""Every stage trains, stops, resumes and exports; the exported folder is a Stable Diffusion model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dragdiffusion.evaluation.scenes import FIRST_HELD_OUT_SEED, caption, sample
+from dragdiffusion.training.optimizer import orthogonalised
+from dragdiffusion.training.scene_batches import FOLLOWER_SEED, held_out
+from dragdiffusion.training.tokenizer import load_tokenizer
+
+REPOSITORY = Path(__file__).parents[2]
+WEIGHTS = REPOSITORY / "backend/dragdiffusion/models/embedded/weights"
+MAX_BYTES = 25_000_000
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, float]]]:
+    """The work folder after all stages of a tiny configuration, and what they printed."""
+    work = tmp_path_factory.mktemp("training")
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "backend"), "OMP_NUM_THREADS": "1"}
+    finished = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("tiny_stages.py")), str(work)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return work / "in_parts", json.loads(finished.stdout.splitlines()[-1])
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(trained) -> None:
+    _, results = trained
+    assert results["at_once"] == pytest.approx(results["in_parts"], rel=1e-5)
+    assert results["at_once"]["steps"] == 4
+
+
+def test_stages_train_and_resume(trained) -> None:
+    _, results = trained
+    assert results["unet"]["steps"] == results["decoder"]["steps"] == 2
+    assert results["unet"]["moments"] > 0
+    assert results["unet_resumed"]["weights"] == results["unet"]["weights"]
+    assert results["unet_resumed"]["average"] == results["unet"]["average"]
+
+
+def test_latents_are_normalised(trained) -> None:
+    from diffusers import AutoencoderKL
+
+    work, _ = trained
+    vae = AutoencoderKL.from_pretrained(work / "vae")
+    latents = vae.encode(held_out(3).images(16)).latent_dist.mean.detach()
+    assert vae.config.scaling_factor == 1
+    assert latents.mean((0, 2, 3)).abs().max() < 0.5
+    assert (latents.std((0, 2, 3)) - 1).abs().max() < 0.5
+
+
+def test_the_fine_tuned_decoder_keeps_the_encoder(trained) -> None:
+    from diffusers import AutoencoderKL
+
+    work, _ = trained
+    before = AutoencoderKL.from_pretrained(work / "vae").state_dict()
+    after = AutoencoderKL.from_pretrained(work / "vae-decoder").state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder", "post_quant_conv"}
+
+
+def test_export_is_a_stable_diffusion_folder(trained) -> None:
+    work, _ = trained
+    _assert_loads(work / "export")
+
+
+def test_captions_have_no_unknown_token(trained) -> None:
+    work, _ = trained
+    tokenizer = load_tokenizer(work / "tokenizer")
+    for seed in range(200):
+        text = caption(sample(seed))
+        tokens = tokenizer(text).input_ids
+        assert tokenizer.decode(tokens, skip_special_tokens=True).replace(" ,", ",") == text
+        assert tokenizer.unk_token_id not in tokens[1:-1]
+
+
+def test_training_never_sees_held_out_scenes() -> None:
+    assert FOLLOWER_SEED + 2**38 + 10**9 < FIRST_HELD_OUT_SEED <= held_out(1).next_seed
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16)])
+def test_muon_directions_have_like_singular_values(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalised(matrix))
+    assert 0.5 < float(values.min()) <= float(values.max()) < 1.3
+
+
+@pytest.mark.skipif(not WEIGHTS.exists(), reason="the weights are not in this checkout")
+def test_the_embedded_model_is_complete_small_and_anonymous() -> None:
+    size = sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file())
+    assert size <= MAX_BYTES
+    for config in WEIGHTS.rglob("*.json"):
+        assert "_name_or_path" not in config.read_text("utf-8"), config
+    _assert_loads(WEIGHTS)
+
+
+def _assert_loads(folder: Path) -> None:
+    """diffusers reads it offline, and its parts fit together."""
+    from diffusers import StableDiffusionPipeline
+
+    assert (folder / "tokenizer/vocab.json").exists()
+    assert (folder / "tokenizer/merges.txt").exists()
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    pipeline.to(torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    side = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
+    picture = pipeline(
+        "a red ball", num_inference_steps=2, height=side, width=side, output_type="np"
+    ).images[0]
+    assert picture.shape == (side, side, 3)
+    assert np.isfinite(picture).all()
