@@ -42,14 +42,14 @@ def test_reference_mode_stays_at_one_level_and_the_default_goes_down(
     for config, levels in ((reference_config(), [3, 3, 3]), (make_config(), [4, 4, 3, 3])):
         request = make_request(config)
         session = run(editor.open_session(model, request, stop=Event()))
-        steps = list(optimize(editor._pose(session, request), stop=Event()))
+        steps = list(optimize(editor.pose(session, request), stop=Event()))
         assert [step.level for step in steps] == levels
 
 
 def test_the_lock_keeps_the_reference_outside_the_mask(model: DiffusionModel) -> None:
     request = make_request(mask=_left_half())
     session = run(editor.open_session(model, request, stop=Event()))
-    for step in optimize(editor._pose(session, request), stop=Event()):
+    for step in optimize(editor.pose(session, request), stop=Event()):
         reference = session.branch.latents[step.level]
         torch.testing.assert_close(step.latent[..., 4:], reference[..., 4:])
         assert not torch.allclose(step.latent[..., :4], reference[..., :4])
@@ -61,7 +61,7 @@ def test_the_mask_term_holds_the_latent_outside_the_mask(model: DiffusionModel) 
         config = reference_config(mask_weight=weight, max_drag_steps=3)
         request = make_request(config, mask=_left_half())
         session = run(editor.open_session(model, request, stop=Event()))
-        *_, last = optimize(editor._pose(session, request), stop=Event())
+        *_, last = optimize(editor.pose(session, request), stop=Event())
         changes.append(float((last.latent - session.branch.latents[-1])[..., 4:].abs().sum()))
     assert changes[1] != pytest.approx(changes[0])
 

@@ -178,7 +178,7 @@ def drag(
     seconds = dict(session.phase_seconds)
     with lora.applied(session.model, session.lora):
         # 2. Points and mask in the spaces of features and latent.
-        problem = _pose(session, request)
+        problem = pose(session, request)
 
         # 3. Motion supervision and point tracking move the latent.
         with _timed("drag", seconds):
@@ -203,7 +203,7 @@ def drag(
     )
 
 
-def _pose(session: EditSession, request: DragRequest) -> DragProblem:
+def pose(session: EditSession, request: DragRequest) -> DragProblem:
     space, config = _plan(session.model, request), request.config
     mask = lock = None
     if request.mask is not None:

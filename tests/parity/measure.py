@@ -1,0 +1,167 @@
+"""Measures the engine's reference mode against the official implementation, stage by stage.
+
+python tests/parity/measure.py     prints the table of docs/parity.md
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+from torch import Tensor
+
+from dragdiffusion.engine import editor
+from dragdiffusion.engine.config import DragConfig, LoraConfig
+from dragdiffusion.engine.diffusion_model import DiffusionModel
+from dragdiffusion.engine.drag_types import DragRequest, Point, Trajectory
+from dragdiffusion.engine.images import to_working_image
+from dragdiffusion.engine.latent_optimization import DragProblem, LatentStep, optimize
+from dragdiffusion.engine.reference_branch import denoise
+
+DATA = Path(__file__).parent / "data"
+CASES = sorted(folder.name for folder in DATA.glob("dev-*"))
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Relative L2 differences unless said otherwise."""
+
+    source_latent: float
+    inverted_latent: float
+    dragged_latent: float
+    update: float  # dragged − inverted latent
+    edited_latent: float
+    loss: float  # largest difference ÷ largest loss
+    num_steps: int
+    same_tracks: bool  # every handle after every tracking step
+    picture: int  # largest difference, of 255
+
+    def row(self, case: str) -> str:
+        latents = (self.source_latent, self.inverted_latent, self.dragged_latent, self.update)
+        figures = " | ".join(f"{x:.1e}" for x in (*latents, self.edited_latent, self.loss))
+        tracks = "identical" if self.same_tracks else "differ"
+        return f"| {case} | {figures} | {tracks} ({self.num_steps}) | {self.picture} |"
+
+
+def load_model() -> DiffusionModel:
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        DATA / "model", dtype=torch.float32, safety_checker=None, local_files_only=True
+    )
+    return DiffusionModel.from_pipeline(
+        pipeline, name="parity", family="sd1", device="cpu", dtype=torch.float32
+    )
+
+
+def measure(model: DiffusionModel, case: str) -> Agreement:
+    request, official = read_request(case), np.load(DATA / case / "official.npz")
+    session = _finish(editor.open_session(model, request, stop=Event()))
+    problem = editor.pose(session, request)
+    steps = list(optimize(problem, stop=Event()))
+    inverted, dragged = session.branch.latents[-1], steps[-1].latent
+    level, lock = steps[-1].level, problem.lock
+    *_, edited = denoise(session.branch, dragged, level=level, lock=lock, stop=Event())
+    loss = np.array([step.drag_step.loss for step in steps])
+    picture = _finish(editor.drag(session, request, stop=Event())).raw
+    output = np.asarray(Image.open(DATA / case / "output.png").convert("RGB"), dtype=int)
+    source = model.encode(to_working_image(request.image, problem.space))
+    moved = official["dragged_latent"] - official["inverted_latent"]
+    return Agreement(
+        source_latent=_relative(source, official["source_latent"]),
+        inverted_latent=_relative(inverted, official["inverted_latent"]),
+        dragged_latent=_relative(dragged, official["dragged_latent"]),
+        update=_relative(dragged - inverted, moved),
+        edited_latent=_relative(edited, official["edited_latent"]),
+        loss=float(np.abs(loss - official["loss"]).max() / official["loss"].max()),
+        num_steps=len(steps),
+        same_tracks=_same_tracks(problem, steps, official["handles_row_col"]),
+        picture=int(np.abs(picture.astype(int) - output).max()),
+    )
+
+
+def read_request(case: str) -> DragRequest:
+    folder = DATA / case
+    settings = json.loads((folder / "case.json").read_text())
+    config = DragConfig(
+        lora=LoraConfig(steps=0),
+        **{name: settings[name] for name in _HYPER_PARAMETERS},
+    )
+    mask = None
+    if settings["mask"] is not None:
+        mask = np.asarray(Image.open(folder / settings["mask"]).convert("L"))
+    return DragRequest(
+        image=np.asarray(Image.open(folder / "image.png").convert("RGBA")),
+        trajectories=tuple(
+            Trajectory((_centre(pair["handle_xy"]), _centre(pair["target_xy"])))
+            for pair in settings["point_pairs"]
+        ),
+        mask=mask,
+        prompt=settings["prompt"],
+        config=config,
+        include_raw=True,
+    )
+
+
+_HYPER_PARAMETERS = (
+    "num_inference_steps",
+    "inversion_strength",
+    "max_drag_steps",
+    "learning_rate",
+    "mask_weight",
+    "supervision_radius",
+    "tracking_radius",
+    "guidance_scale",
+    "reference_start_step",
+    "reference_start_layer",
+)
+
+
+def _centre(pixel_index: list[float]) -> Point:
+    """The official code's points are indices of pixels; the engine's are places in the picture."""
+    x, y = pixel_index
+    return Point(x + 0.5, y + 0.5)
+
+
+def _same_tracks(problem: DragProblem, steps: list[LatentStep], official: np.ndarray) -> bool:
+    tracked = [
+        [problem.space.to_feature(handle) for handle in step.drag_step.handles]
+        for step in steps[1:]  # the first iteration does not track
+    ]
+    return np.array_equal(np.array(tracked), official)
+
+
+def _relative(ours: Tensor, official: np.ndarray) -> float:
+    theirs = torch.from_numpy(official)
+    return float((ours - theirs).norm() / theirs.norm())
+
+
+def _finish(work: Generator[Any, None, Any]) -> Any:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    model = load_model()
+    print(HEADER)
+    for case in CASES:
+        print(measure(model, case).row(case))
+
+
+HEADER = """\
+| case | z_0 | z_t | ẑ_t | ẑ_t − z_t | edited z_0 | loss | handle tracks (iterations) | picture, of 255 |
+|---|---|---|---|---|---|---|---|---|"""
+
+
+if __name__ == "__main__":
+    main()

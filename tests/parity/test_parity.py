@@ -1,0 +1,30 @@
+"""Reference mode computes what the official implementation computes."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from dragdiffusion.engine.diffusion_model import DiffusionModel
+from parity.measure import CASES, load_model, measure
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[DiffusionModel]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield load_model()
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_stage_agrees(model: DiffusionModel, case: str) -> None:
+    agreement = measure(model, case)
+    assert agreement.source_latent < 1e-5
+    assert agreement.inverted_latent < 1e-4
+    assert agreement.dragged_latent < 1e-4
+    assert agreement.update < 1e-3
+    assert agreement.edited_latent < 1e-4
+    assert agreement.loss < 1e-4
+    assert agreement.same_tracks
+    assert agreement.picture <= 1
