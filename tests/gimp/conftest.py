@@ -125,9 +125,13 @@ def _make_profile(gimp: Gimp) -> None:
         (plug_ins / name).symlink_to(_own_plug_ins(gimp) / name)
     profile = gimp.folder / "profile"
     profile.mkdir()
+    told = subprocess.run(
+        gimp.command("gimp-console", "--version"), capture_output=True, text=True, check=True
+    )
+    version = told.stdout.split()[-1]
     (profile / "gimprc").write_text(
         f'(plug-in-path "{plug_ins}")\n(check-updates no)\n(color-profile-policy keep)\n'
-        "(show-welcome-dialog no)\n",
+        f'(show-welcome-dialog no)\n(config-version "{version}")\n',
         encoding="utf-8",
     )
 
