@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dragdiffusion import __version__
+from dragdiffusion.engine.config import Mode
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,7 +21,7 @@ bench = typer.Typer(no_args_is_help=True, help="Measure.")
 app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
 
-MODES = "default, or reference: the paper as published."
+MODES = "reference is the paper as published."
 
 
 def _set(**values: Any) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def edit(  # noqa: PLR0913
     model: Annotated[
         str, typer.Option(help="Name, folder or .safetensors file; see `models list`.")
     ] = "",
-    mode: Annotated[str, typer.Option(help=MODES)] = "default",
+    mode: Annotated[Mode, typer.Option(help=MODES)] = Mode.DEFAULT,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
     lora_steps: Annotated[int | None, typer.Option(min=0)] = None,
     inversion_strength: Annotated[float | None, typer.Option()] = None,
@@ -201,7 +202,7 @@ def models_rm(name: Annotated[str, typer.Argument(help="A downloaded model.")]) 
 def bench_scenes(
     count: Annotated[int, typer.Option(min=1)] = 20,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    mode: Annotated[str, typer.Option(help=MODES)] = "default",
+    mode: Annotated[Mode, typer.Option(help=MODES)] = Mode.DEFAULT,
     model: Annotated[str, typer.Option()] = "embedded",
     lora_steps: Annotated[int | None, typer.Option(min=0)] = None,
     json: Annotated[Path | None, typer.Option(help="Figures.")] = None,

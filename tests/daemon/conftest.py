@@ -3,113 +3,27 @@
 from __future__ import annotations
 
 import functools
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import numpy as np
 import pytest
 
-from dragdiffusion.client.connection import Connection
-from dragdiffusion.daemon import endpoint as endpoints
-from dragdiffusion.daemon.endpoint import Endpoint
 from dragdiffusion.engine.drag_types import Pixels
-from dragdiffusion_rpc import drag_pb2 as rpc
-from dragdiffusion_rpc.drag_pb2_grpc import DragDiffusionStub
-
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class RunningDaemon:
-    process: subprocess.Popen[str]
-    endpoint: Endpoint
-    endpoint_file: Path
-    journal: Path
-    environment: dict[str, str]
-
-    def connect(self) -> Connection:
-        return Connection(self.endpoint)
-
-    def stub(self, token: str | None = None) -> tuple[DragDiffusionStub, list[tuple[str, str]]]:
-        """The bare stub and the metadata to call it with."""
-        channel = grpc.insecure_channel(self.endpoint.address)
-        token = self.endpoint.token if token is None else token
-        return DragDiffusionStub(channel), [("authorization", f"Bearer {token}")]
-
-    def steps_done(self, name: str) -> int:
-        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
-        return lines.count(name)
-
-
-StartDaemon = Callable[..., RunningDaemon]
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 10.0) -> float:
-    """How long it took to hold."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < seconds, "waited too long"
-        time.sleep(0.01)
-    return time.monotonic() - began
-
-
-def daemon_environment(folder: Path, **settings: object) -> dict[str, str]:
-    environment = {
-        **os.environ,
-        "DRAGDIFFUSION_ENDPOINT_FILE": str(folder / "endpoint.json"),
-        "DRAGDIFFUSION_STATE_FOLDER": str(folder / "state"),
-        "XDG_CONFIG_HOME": str(folder / "config"),
-        "HF_HOME": str(folder / "huggingface"),
-        "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("backend", "protos", "tests")),
-        **{f"DRAGDIFFUSION_{name.upper()}": str(value) for name, value in settings.items()},
-    }
-    return {name: value for name, value in environment.items() if value is not None}
+from fakes.running import StartDaemon, start_daemons
 
 
 @pytest.fixture
 def start_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
     """`start_daemon(step_seconds=0.1, **settings)`: the daemon with the fake engine, ready."""
-    yield from _start_daemons(tmp_path)
+    yield from start_daemons(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartDaemon]:
     """`shared_daemon()`: one daemon for all tests of a module that leave it as it was."""
-    for start in _start_daemons(tmp_path_factory.mktemp("shared")):
+    for start in start_daemons(tmp_path_factory.mktemp("shared")):
         yield functools.cache(start)
-
-
-def _start_daemons(folder: Path) -> Iterator[StartDaemon]:
-    started: list[subprocess.Popen[str]] = []
-
-    def start(step_seconds: float = 0.0, **settings: object) -> RunningDaemon:
-        environment = daemon_environment(folder, **settings)
-        journal = folder / "journal"
-        command = [sys.executable, "-m", "fakes.daemon"]
-        command += ["--step-seconds", str(step_seconds), "--journal", str(journal)]
-        process = subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True
-        )
-        started.append(process)
-        file = folder / "endpoint.json"
-        wait_until(lambda: (found := endpoints.read(file)) and found.pid == process.pid)
-        endpoint = endpoints.read(file)
-        assert endpoint is not None
-        return RunningDaemon(process, endpoint, file, journal, environment)
-
-    yield start
-    for process in started:
-        process.terminate()
-    for process in started:
-        process.wait(timeout=20)
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 @pytest.fixture
@@ -117,23 +31,3 @@ def image() -> Pixels:
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 4), dtype=np.uint8)
     pixels[..., 3] = 255
     return pixels
-
-
-def preparation(
-    reference: rpc.BufferReference, *, lora_steps: int = 2, drag_steps: int = 4, **fields: object
-) -> rpc.PrepareRequest:
-    """A drag from (20, 20) to (40, 30)."""
-    hyper_parameters = rpc.HyperParameters(
-        lora_steps=lora_steps,
-        max_drag_steps=drag_steps,
-        num_inference_steps=4,
-        inversion_strength=0.5,
-    )
-    way = rpc.Trajectory(points=[rpc.Point(x=20, y=20), rpc.Point(x=40, y=30)])
-    values: dict[str, object] = {
-        "image": reference,
-        "trajectories": [way],
-        "hyper_parameters": hyper_parameters,
-        **fields,
-    }
-    return rpc.PrepareRequest(**values)  # type: ignore[arg-type]

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from daemon.conftest import RunningDaemon, StartDaemon, preparation, wait_until
 from dragdiffusion.client.connection import Connection, DaemonError
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
+from fakes.running import RunningDaemon, StartDaemon, preparation, wait_until
 
 STEP_SECONDS = 0.1
 
@@ -43,7 +43,7 @@ def test_a_killed_client_frees_the_device(
     running = start_daemon(step_seconds=STEP_SECONDS)
     program = (
         "import numpy as np\n"
-        "from daemon.conftest import preparation\n"
+        "from fakes.running import preparation\n"
         "from dragdiffusion.client.launch import find_daemon\n"
         "from dragdiffusion.client.connection import Connection, rpc\n"
         "daemon = Connection(find_daemon())\n"

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from daemon.conftest import StartDaemon, preparation
 from dragdiffusion.client.connection import DaemonError, to_pixels
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
+from fakes.running import StartDaemon, preparation
 
 
 def test_a_drag_gives_progress_steps_and_pixels(start_daemon: StartDaemon, image: Pixels) -> None:
@@ -76,7 +76,7 @@ def test_the_session_memory_is_bounded(start_daemon: StartDaemon, image: Pixels)
 
 
 def test_the_model_leaves_memory_after_a_while(start_daemon: StartDaemon, image: Pixels) -> None:
-    from daemon.conftest import wait_until
+    from fakes.running import wait_until
 
     with start_daemon(release_minutes=0.01).connect() as daemon:
         list(daemon.prepare(preparation(daemon.upload(image))))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.conftest import StartDaemon, preparation
 from dragdiffusion.client.connection import DaemonError
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
+from fakes.running import StartDaemon, preparation
 
 FAR_AWAY = rpc.Trajectory(points=[rpc.Point(x=900, y=20), rpc.Point(x=40, y=30)])
 ONE_POINT = rpc.Trajectory(points=[rpc.Point(x=20, y=20)])

@@ -14,11 +14,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from daemon.conftest import StartDaemon, daemon_environment, wait_until
 from dragdiffusion.client.connection import Connection, DaemonError
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.daemon.endpoint import Endpoint
 from dragdiffusion_rpc import drag_pb2 as rpc
+from fakes.running import StartDaemon, daemon_environment, wait_until
 
 FAKE = [sys.executable, "-m", "fakes.daemon"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="file modes, signals, sockets")

@@ -8,11 +8,11 @@ import grpc
 import numpy as np
 import pytest
 
-from daemon.conftest import StartDaemon
 from dragdiffusion.client.connection import DaemonError
 from dragdiffusion.daemon.buffers import name_of
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
+from fakes.running import StartDaemon
 
 
 def header_of(pixels: Pixels) -> rpc.BufferReference:

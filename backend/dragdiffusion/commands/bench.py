@@ -48,7 +48,7 @@ class BenchOrder:
 
     count: int = 20
     seed: int = 0
-    mode: str = "default"
+    mode: Mode = Mode.DEFAULT
     model: str = "embedded"
     lora_steps: int | None = None
     json: Path | None = None
@@ -60,7 +60,7 @@ def run_scenes(order: BenchOrder) -> None:
     placement = place(settings.device, settings.dtype)
     source = catalogue.resolve(order.model)
     model = load_model(source, placement)
-    config = replace(default_config(Mode(order.mode), source.family), seed=order.seed)
+    config = replace(default_config(order.mode, source.family), seed=order.seed)
     if order.lora_steps is not None:
         config = replace(config, lora=replace(config.lora, steps=order.lora_steps))
     report = run_scenes_benchmark(

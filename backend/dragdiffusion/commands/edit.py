@@ -18,10 +18,11 @@ from dragdiffusion.client.connection import Connection, to_pixels
 from dragdiffusion.client.launch import find_or_start_daemon
 from dragdiffusion.commands.errors import BadInput
 from dragdiffusion.commands.progress_bar import ProgressBar
+from dragdiffusion.engine.config import Mode
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
 
-MODES = {"default": rpc.MODE_DEFAULT, "reference": rpc.MODE_REFERENCE}
+_MODES = {Mode.DEFAULT: rpc.MODE_DEFAULT, Mode.REFERENCE: rpc.MODE_REFERENCE}
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class EditOrder:
     mask: Path | None = None
     prompt: str = ""
     model: str = ""
-    mode: str = "default"
+    mode: Mode = Mode.DEFAULT
     hyper_parameters: dict[str, int | float | bool] = field(default_factory=dict)
     seed: int = 0
     whole_image: bool = False
@@ -242,7 +243,7 @@ def _request(
             trajectories=trajectories,
             prompt=order.prompt,
             model=_model_for_daemon(order.model),
-            mode=MODES[order.mode],
+            mode=_MODES[order.mode],
             hyper_parameters=rpc.HyperParameters(**order.hyper_parameters),  # type: ignore[arg-type]
             seed=order.seed,
         ),

@@ -1,0 +1,89 @@
+"""`dragdiffusion models` and `doctor`, as programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import RunCommand
+from dragdiffusion.commands import doctor
+from fakes.hub import FakeHub
+from fakes.running import daemon_environment
+
+FILES = (
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "tokenizer/vocab.json",
+    "text_encoder/model.fp16.safetensors",
+    "unet/diffusion_pytorch_model.fp16.safetensors",
+    "vae/diffusion_pytorch_model.fp16.safetensors",
+)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    folder = {"DRAGDIFFUSION_MODELS_FOLDER": str(tmp_path / "models")}
+    return daemon_environment(tmp_path) | folder
+
+
+def test_download_list_and_remove(
+    command: RunCommand, environment: dict[str, str], tmp_path: Path
+) -> None:
+    for path in FILES:
+        (tmp_path / "published" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "published" / path).write_text(path)
+    with FakeHub(tmp_path / "published", "stable-diffusion-v1-5/stable-diffusion-v1-5") as hub:
+        environment = environment | {"HF_ENDPOINT": hub.url}
+        before = command("models", "list", env=environment)
+        assert "not here: dragdiffusion models download sd15" in before.stdout
+        done = command("models", "download", "sd15", env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    folder = tmp_path / "models" / "stable-diffusion-v1-5--stable-diffusion-v1-5"
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} == set(FILES)
+    assert str(folder) in command("models", "list", env=environment).stdout
+    assert command("models", "rm", "sd15", env=environment).returncode == 0
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["download", "no such model"], 2, "There is no model"),
+        (["download", "embedded"], 2, "not a downloaded model"),
+        (["rm", "sd15"], 1, "has not been downloaded"),
+        (["download", "sd15"], 1, "HF_HUB_OFFLINE"),
+    ],
+)
+def test_refusals(
+    arguments: list[str],
+    status: int,
+    words: str,
+    command: RunCommand,
+    environment: dict[str, str],
+) -> None:
+    done = command("models", *arguments, env=environment | {"HF_HUB_OFFLINE": "1"})
+    assert done.returncode == status
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_names_every_subject(command: RunCommand, environment: dict[str, str]) -> None:
+    said = command("doctor", env=environment).stdout
+    for subject in ("Python", "torch", "Device", "Model embedded", "Model sd15", "Daemon", "GIMP"):
+        assert f" {subject}: " in said
+    assert "Plug-in" in said
+
+
+def test_doctor_sees_the_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIMP3_DIRECTORY", str(tmp_path))
+    entry = tmp_path / "plug-ins" / "drag_diffusion" / "drag_diffusion.py"
+    assert next(doctor.check_plugin()).text == "not installed"
+    entry.parent.mkdir(parents=True)
+    entry.write_text("")
+    entry.chmod(0o644)
+    assert "not executable" in next(doctor.check_plugin()).text
+    entry.chmod(0o755)
+    assert "libraries" in next(doctor.check_plugin()).text
+    (entry.parent / "vendor").mkdir()
+    assert next(doctor.check_plugin()).advice == ""
