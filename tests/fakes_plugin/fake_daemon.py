@@ -166,7 +166,12 @@ def _progress(stage: int, fraction: float, eta: float = 0, step: int = 0, steps:
 
 
 def _drag_step(preparation: Any, step: int) -> Any:
-    handles = [trajectory.points[0] for trajectory in preparation.trajectories]
+    """Each handle so far on the straight way to its target."""
+    handles = []
+    for trajectory in preparation.trajectories:
+        start, end, share = trajectory.points[0], trajectory.points[-1], (step - 1) / 4
+        x, y = (start.x + share * (end.x - start.x), start.y + share * (end.y - start.y))
+        handles.append(rpc.Point(x=x, y=y))
     return rpc.DragStep(step=step, max_steps=5, loss=1.0, handles=handles)
 
 
@@ -174,7 +179,8 @@ def _preview(image: bytes, size: tuple[int, int]) -> Any:
     """Every fourth pixel."""
     at = [4 * (y * size[0] + x) for y in range(0, size[1], 4) for x in range(0, size[0], 4)]
     rgb = b"".join(image[start : start + 3] for start in at)
-    return rpc.Preview(width=-(-size[0] // 4), height=-(-size[1] // 4), rgb=rgb)
+    whole = rpc.Rectangle(width=size[0], height=size[1])
+    return rpc.Preview(region=whole, width=-(-size[0] // 4), height=-(-size[1] // 4), rgb=rgb)
 
 
 def _bounding_box(mask: bytes | None, width: int, height: int) -> tuple[int, int, int, int]:

@@ -17,10 +17,10 @@ from plugin.edit_model import (
     Handles,
     LayerState,
     PixelBuffer,
-    Preview,
     Progress,
     Result,
     Settings,
+    View,
 )
 from plugin.worker import Finished, Job
 
@@ -65,7 +65,7 @@ def test_a_drag_uploads_once_and_brings_the_result(fake_daemon):
     assert '"device": "fake"' in result.run
     assert Progress("Dragging: step 2 of 5 …", pytest.approx(0.4), 3.0) in events
     assert Handles(((4, 4),)) in events
-    assert Preview(4, 4, bytes([10, 20, 30]) * 16) in events
+    assert View(4, 4, bytes([10, 20, 30]) * 16, 0, 0, 0.25) in events
     assert fake_daemon.uploads == 2
     drag(endpoint_of(fake_daemon), an_edit(mask=mask))
     assert fake_daemon.uploads == 2

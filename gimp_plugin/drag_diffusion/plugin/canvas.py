@@ -1,12 +1,12 @@
-"""Draws the drags on a small picture of the layer, for the dialog. No GIMP in here, and no drawing library: GIMP's Python
+"""Draws the drags on a small picture of the layer, for the windows. No GIMP in here, and no drawing library: GIMP's Python
 has none that is on every platform."""
 
 from __future__ import annotations
 
 import math
-from typing import Iterable, Optional, Sequence, Tuple
+from typing import Iterable, Sequence, Tuple
 
-from plugin.edit_model import Point, distance_from_line
+from plugin.edit_model import Drag, Point, View, distance_from_line
 
 Colour = Tuple[int, int, int]
 
@@ -19,35 +19,27 @@ HEAD = 7.0  # length of the arrow's head, pixels
 DOT = 3.2  # radius of the handle's dot, pixels
 
 
-def draw(
-    width: int,
-    height: int,
-    rgb: bytes,
-    drags: Sequence[Sequence[Point]],
-    mask: Optional[bytes] = None,
-) -> bytes:
-    """The picture with an arrow a drag, dimmed outside the mask; points in pixels of this picture."""
-    picture = _Picture(width, height, _dim(rgb, mask) if mask is not None else bytearray(rgb))
-    for points in drags:
-        for colour, radius in ((OUTLINE, 2.0), (LINE, 1.0)):
-            picture.stroke(points, radius, colour)
-        tip, wings = points[-1], _arrow_head(points)
-        for colour, radius in ((OUTLINE, 2.2), (TARGET, 1.3)):
-            picture.stroke((wings[0], tip, wings[1]), radius, colour)
-        picture.stroke((points[0], points[0]), DOT + 1.2, LINE)
-        picture.stroke((points[0], points[0]), DOT, HANDLE)
+def draw(view: View, drags: Sequence[Drag], handles: Sequence[Point] = ()) -> bytes:
+    """The view's pixels with an arrow a drag, and a dot where each handle is now."""
+    picture = _Picture(view.width, view.height, bytearray(view.rgb))
+    ways = [[view.place(point) for point in drag.points] for drag in drags]
+    for way in ways:
+        picture.arrow(way)
+    for point in [view.place(handle) for handle in handles] or [way[0] for way in ways]:
+        picture.dot(point)
     return bytes(picture.rgb)
 
 
-def _dim(rgb: bytes, mask: bytes) -> bytearray:
+def dim(rgb: bytes, coverage: bytes) -> bytes:
+    """Darken what may not change."""
+    shades = [[int(value * level) for value in range(256)] for level in _levels()]
     dimmed = bytearray(rgb)
-    table = [[int(value * level) for value in range(256)] for level in _levels()]
-    for pixel, coverage in enumerate(mask):
-        if coverage < 255:
-            shades = table[coverage]
+    for pixel, covered in enumerate(coverage):
+        if covered < 255:
+            shade = shades[covered]
             for index in range(3 * pixel, 3 * pixel + 3):
-                dimmed[index] = shades[dimmed[index]]
-    return dimmed
+                dimmed[index] = shade[dimmed[index]]
+    return bytes(dimmed)
 
 
 def _levels() -> Iterable[float]:
@@ -68,6 +60,17 @@ def _arrow_head(points: Sequence[Point]) -> Tuple[Point, Point]:
 class _Picture:
     def __init__(self, width: int, height: int, rgb: bytearray) -> None:
         self.width, self.height, self.rgb = width, height, rgb
+
+    def arrow(self, points: Sequence[Point]) -> None:
+        for colour, radius in ((OUTLINE, 2.0), (LINE, 1.0)):
+            self.stroke(points, radius, colour)
+        left, right = _arrow_head(points)
+        for colour, radius in ((OUTLINE, 2.2), (TARGET, 1.3)):
+            self.stroke((left, points[-1], right), radius, colour)
+
+    def dot(self, point: Point) -> None:
+        for colour, radius in ((LINE, DOT + 1.2), (HANDLE, DOT)):
+            self.stroke((point, point), radius, colour)
 
     def stroke(self, points: Sequence[Point], radius: float, colour: Colour) -> None:
         for start, end in zip(points, points[1:]):

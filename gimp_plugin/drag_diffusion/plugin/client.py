@@ -16,7 +16,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import __version__
-from plugin.edit_model import Edit, Handles, PixelBuffer, Preview, Progress, Result, to_request
+from plugin.edit_model import Edit, Handles, PixelBuffer, Progress, Result, View, to_request
 
 CHUNK = 1 << 20  # bytes of pixels a message
 WINDOW = 1 << 24  # bytes in flight
@@ -54,7 +54,7 @@ class Endpoint:
 
 
 async def drag(endpoint: Endpoint, edit: Edit) -> AsyncIterator[Any]:
-    """Yield Progress, Handles and Preview as they come, and the Result last."""
+    """Yield Progress, Handles and View as they come, and the Result last."""
     request = to_request(edit)
     async with _connected(endpoint) as call:
         await call.upload_missing(edit.buffers)
@@ -201,11 +201,13 @@ def _to_handles(step: rpc.DragStep) -> Handles:
     return Handles(tuple((point.x, point.y) for point in step.handles))
 
 
-def _to_preview(preview: rpc.Preview) -> Preview:
-    return Preview(preview.width, preview.height, preview.rgb)
+def _to_view(preview: rpc.Preview) -> View:
+    region = preview.region
+    scale = preview.width / region.width if region.width else 1.0
+    return View(preview.width, preview.height, preview.rgb, region.x, region.y, scale)
 
 
-_TRANSLATE = {"progress": _to_progress, "drag_step": _to_handles, "preview": _to_preview}
+_TRANSLATE = {"progress": _to_progress, "drag_step": _to_handles, "preview": _to_view}
 
 
 def _to_result(edited: Any, received: bytes) -> Result:

@@ -314,12 +314,19 @@ class Handles:
 
 
 @dataclass(frozen=True)
-class Preview:
-    """A look at the part being edited, smaller than the result."""
+class View:
+    """A small picture of a part of the layer: for the dialog, and while the edit runs."""
 
     width: int
     height: int
     rgb: bytes
+    x: float = 0.0  # of its top left corner in the layer
+    y: float = 0.0
+    scale: float = 1.0  # pixels of this picture a pixel of the layer
+
+    def place(self, point: Point) -> Point:
+        """Where a point of the layer lies in this picture."""
+        return (point[0] - self.x) * self.scale, (point[1] - self.y) * self.scale
 
 
 @dataclass(frozen=True)

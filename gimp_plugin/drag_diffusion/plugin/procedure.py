@@ -24,6 +24,7 @@ from plugin.edit_model import (
     Result,
     Settings,
     Stroke,
+    View,
 )
 from plugin.worker import Finished, Job
 
@@ -56,12 +57,12 @@ def _edit_in_windows(procedure: Any, image: Any, drawables: Sequence[Any], confi
 
     dialog.start()
     subject = _gather(image, drawables)
-    picture = dialog.to_pixbuf(*_sketch(subject))
+    sketch = _sketch(subject)
     found = edit_model.describe(subject.strokes, subject.drags, subject.selection)
-    if not dialog.ask_settings(procedure, config, found, picture):
+    if not dialog.ask_settings(procedure, config, found, dialog.draw(sketch, subject.drags)):
         return False
     edit = _to_edit(subject, _read_settings(config), PREVIEW_EVERY)
-    result = dialog.follow(_job(edit), picture)
+    result = dialog.follow(_job(edit), sketch, subject.drags)
     return _insert(subject, edit, result)
 
 
@@ -100,12 +101,12 @@ def _gather(image: Any, drawables: Sequence[Any]) -> _Subject:
     return _Subject(image, drawables[0], state, strokes, drags, selection)
 
 
-def _sketch(subject: _Subject) -> Tuple[int, int, bytes]:
-    """A small picture of the layer with an arrow a drag."""
-    width, height, rgb, mask = image_io.read_thumbnail(subject.image, subject.layer, THUMBNAIL)
-    scale = width / subject.state.width
-    drags = [[(x * scale, y * scale) for x, y in drag.points] for drag in subject.drags]
-    return width, height, canvas.draw(width, height, rgb, drags, mask)
+def _sketch(subject: _Subject) -> View:
+    """A small picture of the layer, dark where it may not change."""
+    width, height, rgb, coverage = image_io.read_thumbnail(subject.image, subject.layer, THUMBNAIL)
+    if coverage is not None:
+        rgb = canvas.dim(rgb, coverage)
+    return View(width, height, rgb, scale=width / subject.state.width)
 
 
 def _read_settings(config: Any) -> Settings:
