@@ -6,7 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, AsyncIterator, Dict, List, NoReturn
+from typing import Any, AsyncIterator, Callable, Dict, List, NoReturn
 
 from google.protobuf.json_format import MessageToDict
 from grpclib.client import Channel, StreamUnaryMethod, UnaryStreamMethod, UnaryUnaryMethod
@@ -207,7 +207,11 @@ def _to_view(preview: rpc.Preview) -> View:
     return View(preview.width, preview.height, preview.rgb, region.x, region.y, scale)
 
 
-_TRANSLATE = {"progress": _to_progress, "drag_step": _to_handles, "preview": _to_view}
+_TRANSLATE: Dict[str, Callable[[Any], Any]] = {
+    "progress": _to_progress,
+    "drag_step": _to_handles,
+    "preview": _to_view,
+}
 
 
 def _to_result(edited: Any, received: bytes) -> Result:

@@ -266,7 +266,6 @@ class Edit:
 def to_request(edit: Edit) -> rpc.DragRequest:
     settings = edit.settings
     modes = {"default": rpc.MODE_DEFAULT, "reference": rpc.MODE_REFERENCE}
-    numbers = {"lora_steps": settings.lora_steps, "max_drag_steps": settings.max_drag_steps}
     preparation = rpc.PrepareRequest(
         image=edit.image.reference,
         mask=None if edit.mask is None else edit.mask.reference,
@@ -278,11 +277,16 @@ def to_request(edit: Edit) -> rpc.DragRequest:
         model=settings.model,
         mode=modes[settings.mode],
         hyper_parameters=rpc.HyperParameters(
-            **{name: number for name, number in numbers.items() if number > MODE_DEFAULT}
+            lora_steps=_unless_default(settings.lora_steps),
+            max_drag_steps=_unless_default(settings.max_drag_steps),
         ),
         seed=settings.seed,
     )
     return rpc.DragRequest(preparation=preparation, preview_every=edit.preview_every)
+
+
+def _unless_default(number: int) -> Optional[int]:
+    return None if number == MODE_DEFAULT else number
 
 
 def describe(

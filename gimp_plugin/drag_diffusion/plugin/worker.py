@@ -36,10 +36,13 @@ class Job:
         self._events: "queue.Queue[Any]" = queue.Queue()
         self._loop = asyncio.new_event_loop()
         self._task: "Optional[asyncio.Task[None]]" = None
-        self._thread = threading.Thread(target=self._run, name="drag-edit", daemon=True)
+        self._thread: Optional[threading.Thread] = None
 
     def start(self) -> None:
         self._task = self._loop.create_task(self._pump())
+        self._thread = threading.Thread(
+            target=self._run, args=(self._task,), name="drag-edit", daemon=True
+        )
         self._thread.start()
 
     def next_event(self, timeout: float) -> Any:
@@ -55,16 +58,17 @@ class Job:
             self._loop.call_soon_threadsafe(self._cancel_task)
 
     def join(self, timeout: float) -> None:
-        self._thread.join(timeout)
+        if self._thread is not None:
+            self._thread.join(timeout)
 
     def _cancel_task(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    def _run(self) -> None:
+    def _run(self, task: "asyncio.Task[None]") -> None:
         finished = Finished()
         try:
-            self._loop.run_until_complete(self._task)
+            self._loop.run_until_complete(task)
         except asyncio.CancelledError:
             finished = Finished(cancelled=True)
         except Exception as error:  # whatever it is, the main thread tells the user
