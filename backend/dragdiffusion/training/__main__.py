@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-STAGES = ("tokenizer", "vae", "unet", "decoder", "export")
+STAGES = ("tokenizer", "vae", "unet", "decoder", "export", "quality")
 LONG_STAGES = ("vae", "unet", "decoder")
 
 
@@ -20,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--steps", type=int, help="stop this run after so many steps")
     parser.add_argument("--checkpoint", type=Path, help="export: the unet checkpoint to export")
+    parser.add_argument("--model", type=Path, help="quality: the folder to judge")
     return parser
 
 
@@ -42,6 +43,10 @@ def _run(arguments: argparse.Namespace) -> None:
         from .decoder import train_decoder
 
         train_decoder(work, minutes, step_limit=steps)
+    elif arguments.stage == "quality":
+        from .quality import write_quality
+
+        write_quality(arguments.model or work / "export", work / "quality")
     else:
         from .export import export_checkpoint
 
