@@ -139,6 +139,15 @@ def test_guidance_and_a_late_start_of_control(model: DiffusionModel) -> None:
     assert edit(model, make_request(config)).image.shape == (32, 32, 4)
 
 
+def test_half_precision_weights_move_a_full_precision_latent() -> None:
+    model = make_model(dtype=torch.bfloat16)
+    request = make_request(make_config(lora=_LORA), mask=_mask(), preview_every=2)
+    session = run(editor.open_session(model, request, stop=Event()))
+    assert {latent.dtype for latent in session.branch.latents} == {torch.float32}
+    assert run(editor.drag(session, request, stop=Event())).drag_steps == 4
+    assert {weight.dtype for weight in model.unet.parameters()} == {torch.bfloat16}
+
+
 def test_previews_come_when_asked_for(model: DiffusionModel) -> None:
     events: list[Any] = []
     edit(model, make_request(preview_every=2), events)

@@ -33,7 +33,12 @@ class Geometry(Enum):
     LIKE_EMBEDDED = 3
 
 
-def make_model(geometry: Geometry = Geometry.LIKE_EMBEDDED, *, seed: int = 0) -> DiffusionModel:
+def make_model(
+    geometry: Geometry = Geometry.LIKE_EMBEDDED,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> DiffusionModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         parts = ModelParts(
@@ -44,7 +49,7 @@ def make_model(geometry: Geometry = Geometry.LIKE_EMBEDDED, *, seed: int = 0) ->
             scheduler_config=_SCHEDULER,
         )
     return DiffusionModel(
-        parts, name="tiny", family="embedded", device=torch.device("cpu"), dtype=torch.float32
+        parts, name="tiny", family="embedded", device=torch.device("cpu"), dtype=dtype
     )
 
 
