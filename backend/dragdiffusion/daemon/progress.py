@@ -26,29 +26,41 @@ _WEIGHTS = {
 _SMOOTHING = 0.3  # of the newest step in the moving average of a stage's seconds
 
 
+@dataclass
+class _Pace:
+    seconds: float  # of one step, a moving average
+    weight: float  # of one step
+    steps: int  # measured
+
+    def note(self, seconds: float, steps: int) -> None:
+        self.seconds += _SMOOTHING * (seconds - self.seconds)
+        self.steps += steps
+
+
 class PaceBook:
-    """Seconds of one step of each stage, as measured by earlier edits with the same model."""
+    """How fast each stage went in earlier edits, and goes in this one, with the same model."""
 
     def __init__(self) -> None:
-        self._seconds: dict[tuple[str, Stage], float] = {}
+        self._paces: dict[tuple[str, Stage], _Pace] = {}
 
-    def note(self, model: str, stage: Stage, seconds: float) -> None:
-        known = self._seconds.get((model, stage))
-        mixed = seconds if known is None else known + _SMOOTHING * (seconds - known)
-        self._seconds[model, stage] = mixed
+    def note(self, model: str, stage: Stage, pace: _Pace) -> None:
+        known = self._paces.setdefault((model, stage), pace)
+        if known is not pace:
+            known.note(pace.seconds, pace.steps)
 
     def seconds(self, model: str, stage: Stage, weight: float) -> float | None:
-        """Measured; else inferred from the stages that were measured; else None."""
-        if (model, stage) in self._seconds:
-            return self._seconds[model, stage]
+        """Of one step, as measured; else as the measured stages let expect; else None."""
+        if (model, stage) in self._paces:
+            return self._paces[model, stage].seconds
         if stage is Stage.LOADING_MODEL:
             return None
-        rates = [
-            seconds / _WEIGHTS[known]
-            for (name, known), seconds in list(self._seconds.items())
+        measured = [
+            pace
+            for (name, known), pace in list(self._paces.items())
             if name == model and known is not Stage.LOADING_MODEL
         ]
-        return weight * sum(rates) / len(rates) if rates else None
+        weights = sum(pace.weight * pace.steps for pace in measured)
+        return weight * sum(p.seconds * p.steps for p in measured) / weights if weights else None
 
 
 @dataclass
@@ -115,7 +127,9 @@ class ProgressMeter:
         part = self._parts.setdefault(stage, _Part(steps, self._weight(stage)))
         now = self._clock()
         if step > part.done:
-            self._paces.note(self._model, stage, (now - self._last) / (step - part.done))
+            steps_done = step - part.done
+            pace = _Pace((now - self._last) / steps_done, part.weight, steps_done)
+            self._paces.note(self._model, stage, pace)
         self._last = now
         part.steps, part.done = steps, step
         self._close_earlier_than(stage)

@@ -68,7 +68,9 @@ def load_pipeline(path: Path, source: ModelSource, placement: Placement) -> Stab
             f"The files of {source.title} cannot be loaded ({_first_line(error)}): "
             "they are damaged or incomplete."
         ) from error
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    pipeline.scheduler = DDIMScheduler.from_config(
+        pipeline.scheduler.config, clip_sample=False
+    )  # latents are not confined to [-1, 1]; a single file does not say so
     # transformers 5 may leave the text encoder in the files' format: convert every part.
     pipeline.to(placement.device, placement.dtype)
     return pipeline

@@ -1,0 +1,119 @@
+"""The whole program: command line, daemon, engine, and a tiny random model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dragdiffusion.client.connection import Connection, to_pixels
+from dragdiffusion.daemon import endpoint as endpoints
+from dragdiffusion.engine.drag_types import Pixels
+from dragdiffusion_rpc import drag_pb2 as rpc
+from fakes.running import daemon_environment, preparation, wait_until
+
+TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    folder = tmp_path_factory.mktemp("real")
+    environment = daemon_environment(folder, default_model=TINY)
+    command = [sys.executable, "-m", "dragdiffusion", "serve", "--device", "cpu"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    file = folder / "endpoint.json"
+    took = wait_until(lambda: endpoints.read(file), seconds=30)
+    assert took < 10
+    endpoint = endpoints.read(file)
+    assert endpoint is not None
+    with Connection(endpoint) as connection:
+        assert connection.status().pid == process.pid  # before torch is there
+        yield connection
+    process.terminate()
+    assert process.wait(timeout=20) == 0
+
+
+@pytest.fixture
+def mask() -> Pixels:
+    mask = np.zeros((48, 64), np.uint8)
+    mask[8:40, 8:56] = 255
+    return mask
+
+
+def small(daemon: Connection, image: Pixels, mask: Pixels, **changes: int) -> rpc.PrepareRequest:
+    request = preparation(daemon.upload(image), mask=daemon.upload(mask), **changes)  # type: ignore[arg-type]
+    request.hyper_parameters.working_size = 64
+    return request
+
+
+def test_prepare_then_drag(daemon: Connection, image: Pixels, mask: Pixels) -> None:
+    request = small(daemon, image, mask)
+    *_, last = daemon.prepare(request)
+    assert last.prepared.run.model == str(TINY)
+    phases = {phase.phase for phase in last.prepared.run.phases}
+    assert phases == {"load", "encode", "lora", "inversion"}
+
+    events = list(daemon.drag(rpc.DragRequest(preparation=request, include_raw=True)))
+    header = next(e.edited_image for e in events if e.HasField("edited_image"))
+    assert header.run.prepared_before
+    assert {phase.phase for phase in header.run.phases} == {"drag", "denoise", "decode"}
+    assert json.loads(header.run.config_json)["working_size"] == 64
+    fractions = [e.progress.fraction for e in events if e.HasField("progress")]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+    rows = b"".join(e.pixel_chunk.chunk for e in events if e.HasField("pixel_chunk"))
+    size = header.region.width * header.region.height * 4
+    pixels = to_pixels(header.pixels, rows[:size])
+    left, top = header.region.x, header.region.y
+    within = mask[top : top + header.region.height, left : left + header.region.width]
+    assert (pixels[..., 3][within == 0] == 0).all()
+    assert (pixels[..., 3] > 0).any()
+
+
+def test_the_same_request_gives_the_same_picture(
+    daemon: Connection, image: Pixels, mask: Pixels
+) -> None:
+    request = rpc.DragRequest(preparation=small(daemon, image, mask))
+    pictures = [
+        b"".join(event.pixel_chunk.chunk for event in daemon.drag(request)) for _ in range(2)
+    ]
+    assert pictures[0] == pictures[1]
+
+
+def test_a_cancelled_edit_leaves_the_engine_usable(
+    daemon: Connection, image: Pixels, mask: Pixels
+) -> None:
+    endless = small(daemon, image, mask, drag_steps=2000)
+    endless.hyper_parameters.arrival_distance = 0
+    endless.hyper_parameters.drag_steps_per_timestep = 0
+    events = daemon.drag(rpc.DragRequest(preparation=endless))
+    next(event for event in events if event.HasField("drag_step"))
+    events.close()
+    wait_until(lambda: daemon.status().queue_length == 0, seconds=5)
+    request = rpc.DragRequest(preparation=small(daemon, image, mask))
+    assert any(event.HasField("edited_image") for event in daemon.drag(request))
+
+
+def test_a_prompt_only_preparation_needs_no_points(
+    daemon: Connection, image: Pixels, mask: Pixels
+) -> None:
+    request = small(daemon, image, mask, lora_steps=1)
+    del request.trajectories[:]
+    *_, last = daemon.prepare(request)
+    assert last.prepared.region.width > 0
+
+
+def test_the_engine_s_refusals_arrive(daemon: Connection, image: Pixels, mask: Pixels) -> None:
+    from dragdiffusion.client.connection import DaemonError
+
+    request = small(daemon, image, mask)
+    request.trajectories[0].points[0].x = 1  # outside the mask
+    with pytest.raises(DaemonError, match="outside the mask") as raised:
+        list(daemon.drag(rpc.DragRequest(preparation=request)))
+    assert raised.value.field == "trajectories[0]"

@@ -1,0 +1,70 @@
+"""Every hyper-parameter of the contract has its field in the engine, and arrives there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from dragdiffusion.daemon import wire
+from dragdiffusion.engine.config import DragConfig, Fit, SupervisionTarget
+from dragdiffusion.engine.drag_types import Stage
+from dragdiffusion.engine.errors import InvalidRequest
+from dragdiffusion_rpc import drag_pb2 as rpc
+
+FIELDS = list(rpc.HyperParameters.DESCRIPTOR.fields)
+OTHER = {"fit": rpc.FIT_AREA, "supervision_target": rpc.SUPERVISION_TARGET_ORIGINAL}
+NOT_ON_THE_WIRE = {"mode", "seed", "lora"}  # fields of the request itself, or spread out
+
+
+def flat(config: DragConfig) -> dict[str, Any]:
+    values = asdict(config)
+    return values | {f"lora_{name}": value for name, value in values["lora"].items()}
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_a_hyper_parameter_arrives(field: Any) -> None:
+    before = flat(DragConfig())[field.name]
+    value = OTHER.get(field.name)
+    if value is None:
+        value = {bool: True, int: 7, float: 1.0}[type(before)]
+        value = 0.25 if field.name == "feature_scale" else 64 if "working" in field.name else value
+    message = rpc.PrepareRequest(hyper_parameters=rpc.HyperParameters(**{field.name: value}))
+    after = flat(wire.to_config(message, DragConfig()))
+    expected = {"fit": Fit.AREA, "supervision_target": SupervisionTarget.ORIGINAL}
+    assert after.pop(field.name) == expected.get(field.name, value)
+    changed = {name for name, now in after.items() if now != flat(DragConfig())[name]}
+    assert changed <= {"lora"}
+
+
+def test_the_engine_has_no_other() -> None:
+    names = set(flat(DragConfig())) - NOT_ON_THE_WIRE
+    assert names == {field.name for field in FIELDS}
+
+
+def test_what_is_not_set_takes_the_default() -> None:
+    defaults = DragConfig(learning_rate=0.5, seed=1)
+    config = wire.to_config(rpc.PrepareRequest(seed=2**64 - 1), defaults)
+    assert (config.learning_rate, config.seed) == (0.5, 2**64 - 1)
+
+
+def test_zero_is_a_value() -> None:
+    message = rpc.PrepareRequest(hyper_parameters=rpc.HyperParameters(lora_steps=0))
+    assert wire.to_config(message, DragConfig()).lora.steps == 0
+
+
+def test_the_field_at_fault_is_named_as_in_the_contract() -> None:
+    names = {field.name for field in FIELDS}
+    for name in ("lora_rank", "learning_rate", "feature_scale", "tracking_radius"):
+        message = rpc.PrepareRequest(
+            hyper_parameters=rpc.HyperParameters(**{name: 0})  # type: ignore[arg-type]
+        )
+        with pytest.raises(InvalidRequest) as raised:
+            wire.to_config(message, DragConfig())
+        assert raised.value.field.removeprefix("hyper_parameters.") in names
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_every_stage_has_its_number(stage: Stage) -> None:
+    assert rpc.Stage.Name(wire._from_stage(stage)) == f"STAGE_{stage.name}"

@@ -1,0 +1,123 @@
+"""Names, folders, files and families."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from dragdiffusion.engine.config import Mode, SupervisionTarget
+from dragdiffusion.engine.errors import ModelNotFound, ModelUnavailable
+from dragdiffusion.models import catalogue
+from dragdiffusion.models.catalogue import Family, Kind
+from dragdiffusion.models.profiles import default_config
+
+KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRAGDIFFUSION_MODELS_FOLDER", str(tmp_path / "models"))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+
+
+def folder_with(tmp_path: Path, text_width: object) -> Path:
+    folder = tmp_path / "model"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    (folder / "unet" / "config.json").write_text(json.dumps({"cross_attention_dim": text_width}))
+    return folder
+
+
+def file_with(tmp_path: Path, shape: list[int]) -> Path:
+    header = json.dumps({KEY: {"dtype": "F16", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header)
+    return file
+
+
+def test_short_and_hub_names() -> None:
+    assert catalogue.resolve("sd15") == catalogue.resolve(catalogue.SD15_HUB_NAME)
+    assert catalogue.resolve("embedded").family is Family.EMBEDDED
+    assert catalogue.resolve("someone/paintings").kind is Kind.HUB
+
+
+@pytest.mark.parametrize("name", ["unknown", "/no/such/folder", "a/b/c", "../x", "ä"])
+def test_an_unknown_name_lists_the_known(name: str) -> None:
+    with pytest.raises(ModelNotFound, match="embedded, sd15"):
+        catalogue.resolve(name)
+
+
+@pytest.mark.parametrize(("width", "family"), [(768, Family.SD1), (128, Family.EMBEDDED)])
+def test_a_folder_s_family(width: int, family: Family, tmp_path: Path) -> None:
+    source = catalogue.resolve(str(folder_with(tmp_path, width)))
+    assert (source.family, source.kind) == (family, Kind.FOLDER)
+    assert catalogue.find_files(source) == tmp_path / "model"
+
+
+@pytest.mark.parametrize("width", [1024, 2048, None, [768]])
+def test_other_architectures_are_refused(width: object, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="Stable Diffusion 1"):
+        catalogue.resolve(str(folder_with(tmp_path, width)))
+
+
+def test_a_folder_without_an_index_is_no_model(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, 768)
+    (folder / "model_index.json").unlink()
+    with pytest.raises(ModelUnavailable, match=r"model_index\.json"):
+        catalogue.find_files(catalogue.resolve(str(folder)))
+
+
+def test_a_single_file(tmp_path: Path) -> None:
+    source = catalogue.resolve(str(file_with(tmp_path, [320, 768])))
+    assert (source.kind, source.family) == (Kind.FILE, Family.SD1)
+    assert catalogue.size_bytes(source) > 0
+
+
+def test_a_file_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="Stable Diffusion 1"):
+        catalogue.resolve(str(file_with(tmp_path, [320, 1024])))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 and more of a zip", b"\xff" * 100])
+def test_a_broken_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "broken.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(ModelUnavailable, match="whole"):
+        catalogue.resolve(str(file))
+
+
+def test_the_default_is_the_larger_model_once_it_is_here(tmp_path: Path) -> None:
+    assert catalogue.default_model("").name == "embedded"
+    assert catalogue.default_model("someone/paintings").name == "someone/paintings"
+    folder = tmp_path / "models" / catalogue.SD15_HUB_NAME.replace("/", "--")
+    folder.mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    assert catalogue.default_model("").name == "sd15"
+
+
+def test_what_is_not_here_says_how_to_get_it() -> None:
+    with pytest.raises(ModelUnavailable, match="models download sd15"):
+        catalogue.find_files(catalogue.resolve("sd15"))
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_reference_mode_is_the_paper_s(family: Family) -> None:
+    config = default_config(Mode.REFERENCE, family)
+    assert (config.num_inference_steps, config.inversion_strength) == (50, 0.7)
+    assert (config.max_drag_steps, config.learning_rate, config.mask_weight) == (80, 0.01, 0.1)
+    assert (config.supervision_radius, config.tracking_radius) == (1, 3)
+    assert (config.lora.steps, config.lora.rank, config.lora.batch_size) == (80, 16, 4)
+    assert config.supervision_target is SupervisionTarget.CURRENT
+    assert not config.lock_outside_mask
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_default_mode_keeps_to_the_original_patch(family: Family) -> None:
+    config = default_config(Mode.DEFAULT, family)
+    assert config.mode is Mode.DEFAULT
+    assert config.supervision_target is SupervisionTarget.ORIGINAL
+    assert config.drag_steps_per_timestep > 0
+    assert config.lock_outside_mask

@@ -1,0 +1,71 @@
+"""The tiny model of the parity tests through the real loader."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
+from dragdiffusion.models import catalogue
+from dragdiffusion.models.load import Placement, load_model, load_pipeline, place
+
+TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(TINY, tmp_path / "model"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_part_is_in_the_wanted_format(dtype: torch.dtype) -> None:
+    source = catalogue.resolve(str(TINY))
+    pipeline = load_pipeline(TINY, source, Placement(torch.device("cpu"), dtype))
+    for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+        assert {parameter.dtype for parameter in part.parameters()} == {dtype}
+    assert isinstance(pipeline.scheduler, DDIMScheduler)
+    assert pipeline.scheduler.config.steps_offset == 1
+    assert pipeline.safety_checker is None
+
+
+def test_the_engine_s_model_knows_its_name_and_family() -> None:
+    source = catalogue.resolve(str(TINY))
+    model = load_model(source, place("cpu"))
+    assert (model.name, model.family) == (str(TINY), "embedded")
+
+
+def test_the_half_precision_variant_is_found(copied: Path) -> None:
+    for part in ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model"):
+        (copied / f"{part}.safetensors").rename(copied / f"{part}.fp16.safetensors")
+    encoder = copied / "text_encoder"
+    (encoder / "model.safetensors").rename(encoder / "model.fp16.safetensors")
+    pipeline = load_pipeline(copied, catalogue.resolve(str(copied)), place("cpu"))
+    assert pipeline.unet.dtype == torch.float32
+
+
+def test_a_truncated_file_is_explained(copied: Path) -> None:
+    weights = copied / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelUnavailable, match="damaged or incomplete"):
+        load_model(catalogue.resolve(str(copied)), place("cpu"))
+
+
+def test_a_missing_part_is_explained(copied: Path) -> None:
+    shutil.rmtree(copied / "vae")
+    with pytest.raises(ModelUnavailable, match="damaged or incomplete"):
+        load_model(catalogue.resolve(str(copied)), place("cpu"))
+
+
+@pytest.mark.parametrize("name", ["nonsense", "cuda:77"])
+def test_an_absent_device_is_refused(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="no device"):
+        place(name)
+
+
+def test_a_cpu_takes_float32_unless_told() -> None:
+    assert place("cpu").dtype == torch.float32
+    assert place("cpu", "bfloat16").dtype_name == "bfloat16"
