@@ -153,7 +153,7 @@ def fake_daemon(gimp: Gimp) -> Iterator[Any]:
     gimp.endpoint_file.unlink(missing_ok=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def host_command(gimp: Gimp) -> Any:
     """Makes a command line for DRAGDIFFUSION_DAEMON_COMMAND that runs this Python, from inside the tree too."""
 
