@@ -16,6 +16,7 @@ FILES = (
     "scheduler/scheduler_config.json",
     "tokenizer/vocab.json",
     "text_encoder/model.fp16.safetensors",
+    "unet/config.json",
     "unet/diffusion_pytorch_model.fp16.safetensors",
     "vae/diffusion_pytorch_model.fp16.safetensors",
 )
@@ -32,7 +33,7 @@ def test_download_list_and_remove(
 ) -> None:
     for path in FILES:
         (tmp_path / "published" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "published" / path).write_text(path)
+        (tmp_path / "published" / path).write_text('{"cross_attention_dim": 768}')
     with FakeHub(tmp_path / "published", "stable-diffusion-v1-5/stable-diffusion-v1-5") as hub:
         environment = environment | {"HF_ENDPOINT": hub.url}
         before = command("models", "list", env=environment)

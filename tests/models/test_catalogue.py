@@ -11,7 +11,8 @@ import pytest
 from dragdiffusion.engine.config import Mode, SupervisionTarget
 from dragdiffusion.engine.errors import ModelNotFound, ModelUnavailable
 from dragdiffusion.models import catalogue
-from dragdiffusion.models.catalogue import Family, Kind
+from dragdiffusion.models.catalogue import Kind
+from dragdiffusion.models.families import Family
 from dragdiffusion.models.profiles import default_config
 
 KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
@@ -121,3 +122,11 @@ def test_default_mode_keeps_to_the_original_patch(family: Family) -> None:
     assert config.supervision_target is SupervisionTarget.ORIGINAL
     assert config.drag_steps_per_timestep > 0
     assert config.lock_outside_mask
+
+
+def test_a_downloaded_model_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, 1024)
+    (tmp_path / "models").mkdir()
+    folder.rename(tmp_path / "models" / "someone--large")
+    with pytest.raises(ModelUnavailable, match="Stable Diffusion 1"):
+        catalogue.resolve("someone/large")

@@ -34,6 +34,7 @@ def published(tmp_path: Path) -> Path:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         size = 100_000 if path == UNET else 300
         (folder / path).write_bytes(random.bytes(size))
+    (folder / "unet" / "config.json").write_text('{"cross_attention_dim": 768}')
     return folder
 
 
@@ -171,3 +172,10 @@ def test_a_model_without_safetensors_is_refused(published: Path) -> None:
         file.unlink()
     with pytest.raises(ModelUnavailable, match="vae"):
         finish()
+
+
+def test_another_architecture_is_refused_before_the_weights(hub: FakeHub, published: Path) -> None:
+    (published / "unet" / "config.json").write_text('{"cross_attention_dim": 2048}')
+    with pytest.raises(ModelUnavailable, match="Stable Diffusion 1"):
+        finish()
+    assert not [path for path in hub.files_asked_for() if path.endswith(".safetensors")]

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from dataclasses import dataclass
 from enum import Enum
 from importlib import resources
 from pathlib import Path
 
 from dragdiffusion.engine.errors import ModelNotFound, ModelUnavailable
+from dragdiffusion.models.download import cached_snapshot
+from dragdiffusion.models.families import Family, file_family, folder_family
 
 EMBEDDED = "embedded"
 SD15 = "sd15"
 SD15_HUB_NAME = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-
-
-class Family(str, Enum):
-    """Models that share one profile of hyper-parameters."""
-
-    EMBEDDED = "embedded"
-    SD1 = "sd1"
 
 
 class Kind(str, Enum):
@@ -75,7 +68,9 @@ def resolve(name: str) -> ModelSource:
     if path.is_file():
         return ModelSource(str(path), path.stem, file_family(path), Kind.FILE, str(path))
     if _looks_like_hub_name(name):
-        return ModelSource(name, name, Family.SD1, Kind.HUB, name)
+        snapshot = cached_snapshot(name)
+        family = folder_family(snapshot) if snapshot else Family.SD1
+        return ModelSource(name, name, family, Kind.HUB, name)
     known = ", ".join(model.name for model in known_models())
     raise ModelNotFound(
         f'There is no model "{name}": give one of {known}, a folder, a .safetensors file, '
@@ -93,7 +88,9 @@ def default_model(configured: str) -> ModelSource:
 
 def find_files(source: ModelSource) -> Path:
     """The folder or file to load; ModelUnavailable where the files are not here."""
-    path = Path(source.location) if source.kind is not Kind.HUB else _cached_snapshot(source)
+    path = (
+        Path(source.location) if source.kind is not Kind.HUB else cached_snapshot(source.location)
+    )
     if source.kind is Kind.FILE and path is not None and path.is_file():
         return path
     if path is not None and (path / "model_index.json").is_file():
@@ -120,57 +117,12 @@ def size_bytes(source: ModelSource) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def folder_family(folder: Path) -> Family:
-    """Told from the UNet's configuration: the text width of Stable Diffusion 1 is 768."""
-    try:
-        configuration = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelUnavailable(
-            f"{folder} is not a model in diffusers' layout: unet/config.json cannot be read."
-        ) from error
-    text_width = configuration.get("cross_attention_dim")
-    if not isinstance(text_width, int) or text_width > 768:
-        raise ModelUnavailable(
-            f"{folder} is not a Stable Diffusion 1 model; only those can be used."
-        )
-    return Family.SD1 if text_width == 768 else Family.EMBEDDED
-
-
-def file_family(file: Path) -> Family:
-    """Told from the header of a .safetensors file, without reading the weights."""
-    shapes = _safetensors_shapes(file)
-    key = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
-    if shapes.get(key, (0, 0))[-1] != 768:
-        raise ModelUnavailable(f"{file} is not a Stable Diffusion 1 checkpoint.")
-    return Family.SD1
-
-
-def _safetensors_shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > 100_000_000:
-                raise ValueError("header too long")
-            header = json.loads(stream.read(length))
-        return {
-            name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
-        }
-    except (OSError, ValueError, struct.error, KeyError, TypeError) as error:
-        raise ModelUnavailable(f"{file} is not a whole .safetensors file.") from error
-
-
 def _looks_like_hub_name(name: str) -> bool:
     parts = name.split("/")
     return len(parts) == 2 and all(
         part and all(c.isalnum() or c in "._-" for c in part) and part[0] not in "._-"
         for part in parts
     )
-
-
-def _cached_snapshot(source: ModelSource) -> Path | None:
-    from dragdiffusion.models.download import cached_snapshot
-
-    return cached_snapshot(source.location)
 
 
 def _how_to_get(source: ModelSource) -> str:

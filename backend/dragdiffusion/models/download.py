@@ -26,6 +26,7 @@ from typing import Any
 import platformdirs
 
 from dragdiffusion.engine.errors import ModelNotFound, ModelUnavailable
+from dragdiffusion.models.families import folder_family
 
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30.0
@@ -33,6 +34,7 @@ _ATTEMPTS = 6  # in a row without a byte
 _PAUSE_SECONDS = 1.0  # after the first; then twice as long each time
 _PARTS = ("scheduler", "tokenizer", "text_encoder", "unet", "vae")
 _INDEX = "model_index.json"
+_CONFIGURATION = "unet/config.json"
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ def download(hub_name: str, *, full: bool = False) -> Generator[DownloadStep, No
     for file in wanted:
         for done in _fetch_verified(_url(hub_name, revision, file.path), file, folder):
             yield DownloadStep(file.path, before + done, total)
+        if file.path == _CONFIGURATION:
+            folder_family(folder)  # refuses what cannot be used before the large files come
         before += file.size
     return folder
 

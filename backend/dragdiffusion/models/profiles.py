@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragdiffusion.engine.config import DragConfig, Fit, LoraConfig, Mode, SupervisionTarget
-from dragdiffusion.models.catalogue import Family
+from dragdiffusion.models.families import Family
 
 # The paper's, for every family: arXiv 2306.14435, section 4.1, and its code.
 _REFERENCE = DragConfig(mode=Mode.REFERENCE)

@@ -1,0 +1,56 @@
+"""Which family a model belongs to, told from its configuration or its header; others are refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+from enum import Enum
+from pathlib import Path
+
+from dragdiffusion.engine.errors import ModelUnavailable
+
+
+class Family(str, Enum):
+    """Models that share one profile of hyper-parameters."""
+
+    EMBEDDED = "embedded"
+    SD1 = "sd1"
+
+
+def folder_family(folder: Path) -> Family:
+    """Told from the UNet's configuration: the text width of Stable Diffusion 1 is 768."""
+    try:
+        configuration = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(
+            f"{folder} is not a model in diffusers' layout: unet/config.json cannot be read."
+        ) from error
+    text_width = configuration.get("cross_attention_dim")
+    if not isinstance(text_width, int) or text_width > 768:
+        raise ModelUnavailable(
+            f"{folder} is not a Stable Diffusion 1 model; only those can be used."
+        )
+    return Family.SD1 if text_width == 768 else Family.EMBEDDED
+
+
+def file_family(file: Path) -> Family:
+    """Told from the header of a .safetensors file, without reading the weights."""
+    shapes = _safetensors_shapes(file)
+    key = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+    if shapes.get(key, (0, 0))[-1] != 768:
+        raise ModelUnavailable(f"{file} is not a Stable Diffusion 1 checkpoint.")
+    return Family.SD1
+
+
+def _safetensors_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > 100_000_000:
+                raise ValueError("header too long")
+            header = json.loads(stream.read(length))
+        return {
+            name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
+        }
+    except (OSError, ValueError, struct.error, KeyError, TypeError) as error:
+        raise ModelUnavailable(f"{file} is not a whole .safetensors file.") from error
