@@ -68,6 +68,23 @@ def test_composite_keeps_the_users_pixels_outside_the_mask_and_blends_its_feathe
     assert result[2, 2].tolist() == [9, 9, 9, 128]
 
 
+def test_a_colour_shift_is_taken_out_of_the_mask() -> None:
+    source = make_image(32, 32)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:24, 8:24] = 255
+    shifted = np.clip(source[..., :3].astype(int) // 2 + 20, 0, 255).astype(np.uint8)
+    source[..., :3] = shifted - 5  # the model's picture is 5 levels too bright everywhere
+    matched = images.match_surroundings(shifted, source, mask, Rectangle(0, 0, 32, 32))
+    assert np.abs(matched.astype(int) - source[..., :3]).max() <= 1
+
+
+def test_nothing_is_matched_where_everything_may_change() -> None:
+    source, mask = make_image(16, 16), np.full((16, 16), 255, np.uint8)
+    edited = np.full((16, 16, 3), 77, np.uint8)
+    matched = images.match_surroundings(edited, source, mask, Rectangle(0, 0, 16, 16))
+    np.testing.assert_array_equal(matched, edited)
+
+
 def test_composite_keeps_a_transparent_background() -> None:
     source = make_image(8, 8)
     source[:4, :, 3] = 0

@@ -30,6 +30,7 @@ from dragdiffusion.engine.drag_types import (
     DragRequest,
     EditedImage,
     EditEvent,
+    Pixels,
     Point,
     Preview,
     Rectangle,
@@ -196,11 +197,17 @@ def drag(
     yield StageStep(Stage.COMPOSITING, 1, 1)
     return EditedImage(
         region=session.region,
-        image=images.composite(edited, request.image, request.mask, session.region),
+        image=_composite(edited, request, session.region),
         raw=edited if request.include_raw else None,
         drag_steps=num_steps,
         phase_seconds=seconds,
     )
+
+
+def _composite(edited: Pixels, request: DragRequest, region: Rectangle) -> Pixels:
+    if request.mask is not None and request.config.lock_outside_mask:
+        edited = images.match_surroundings(edited, request.image, request.mask, region)
+    return images.composite(edited, request.image, request.mask, region)
 
 
 def pose(session: EditSession, request: DragRequest) -> DragProblem:

@@ -82,6 +82,33 @@ def composite(edited: Pixels, source: Pixels, mask: Pixels | None, region: Recta
     return np.dstack([colour, alpha])
 
 
+def match_surroundings(edited: Pixels, source: Pixels, mask: Pixels, region: Rectangle) -> Pixels:
+    """Takes out of the mask what the VAE changed round it, so that no seam shows.
+
+    Outside the mask the model's picture should be the user's; by how much it is not is spread smoothly over the inside.
+    Right only where the latent outside the mask is the reference's: `lock_outside_mask`.
+    """
+    outside = crop(mask, region) == 0
+    error = crop(source, region)[..., :3].astype(np.float32) - edited
+    known = torch.from_numpy(outside.astype(np.float32))[None, None]
+    spread = _spread(torch.from_numpy(error).permute(2, 0, 1)[None], known)
+    corrected = edited + spread[0].permute(1, 2, 0).numpy()
+    return np.rint(corrected.clip(0, 255)).astype(np.uint8)
+
+
+def _spread(
+    values: Float[Tensor, "1 c h w"], known: Float[Tensor, "1 1 h w"]
+) -> Float[Tensor, "1 c h w"]:
+    """Fills what is not known from ever coarser averages of what is; where nothing is known, 0."""
+    if known.min() > 0 or max(values.shape[-2:]) == 1:
+        return values * known.clamp(max=1.0)
+    share = functional.avg_pool2d(known, 2, ceil_mode=True)
+    means = functional.avg_pool2d(values * known, 2, ceil_mode=True) / share.clamp(min=1e-6)
+    coarse = _spread(means, (share > 0).float())
+    filled = functional.interpolate(coarse, values.shape[-2:], mode="bilinear")
+    return known * values + (1 - known) * filled
+
+
 def _fade(region: Rectangle, image_width: int, image_height: int) -> np.ndarray:
     """1 inside, falling towards those borders of the region that are not borders of the image."""
     rows = _ramp(region.height, fade_in=region.y > 0, fade_out=region.bottom < image_height)
