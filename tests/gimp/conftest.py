@@ -160,7 +160,8 @@ def host_command(gimp: Gimp) -> Any:
     def make(*arguments: str) -> str:
         out = [] if gimp.where == "host" else ["/usr/sbin/chroot", f"/proc/{os.getpid()}/root"]
         paths = f"{ROOT / 'backend'}:{ROOT / 'protos'}:{ROOT / 'tests'}"
-        python = ["env", f"PYTHONPATH={paths}", sys.executable]
+        # One thread: with more, torch's threads wait for each other where other programs run too.
+        python = ["env", f"PYTHONPATH={paths}", "OMP_NUM_THREADS=1", sys.executable]
         return " ".join([*out, *python, *arguments])
 
     return make

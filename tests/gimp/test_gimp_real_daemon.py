@@ -23,7 +23,7 @@ DRAG = """
     Gimp.context_set_feather_radius(6, 6)
     image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 20, 45, 35)
     before = describe(image)
-    result["call"] = call(image, [layer], lora_steps=2, max_drag_steps=4, seed=3, **MORE)
+    result["call"] = call(image, [layer], mode="reference", lora_steps=2, max_drag_steps=4, seed=3, **MORE)
     result["others_unchanged"] = describe(image)[-2:] == before
     result["after"] = describe(image)
     if len(image.get_layers()) == 3:
