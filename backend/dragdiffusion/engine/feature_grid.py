@@ -8,6 +8,7 @@ numbers without the resized map (640 × 256 × 256 floats in Stable Diffusion 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -18,8 +19,8 @@ class FeatureGrid:
     def __init__(self, features: Float[Tensor, "1 c h w"], rows: int, cols: int) -> None:
         self.rows, self.cols = rows, cols
         self._features = features.float()
-        self._row_resize = _resize_matrix(features.shape[-2], rows).to(features.device)
-        self._col_resize = _resize_matrix(features.shape[-1], cols).to(features.device)
+        self._row_resize = _resize_matrix(features.shape[-2], rows, features.device)
+        self._col_resize = _resize_matrix(features.shape[-1], cols, features.device)
 
     def read(self, rows: Sequence[float], cols: Sequence[float]) -> Float[Tensor, "1 c p q"]:
         """The patch rows × cols, bilinear between the grid's samples, clamped at its borders."""
@@ -36,10 +37,11 @@ def _at(positions: Sequence[float], resize: Float[Tensor, "r h"]) -> Float[Tenso
     return _interpolation(wanted, resize.shape[0]).to(resize.device) @ resize
 
 
-def _resize_matrix(source: int, destination: int) -> Float[Tensor, "r h"]:
+@lru_cache(maxsize=8)
+def _resize_matrix(source: int, destination: int, device: torch.device) -> Float[Tensor, "r h"]:
     """Bilinear with pixel centres on pixel centres (align_corners=False)."""
     centres = (torch.arange(destination, dtype=torch.float32) + 0.5) * (source / destination)
-    return _interpolation(centres - 0.5, source)
+    return _interpolation(centres - 0.5, source).to(device)
 
 
 def _interpolation(positions: Float[Tensor, "p"], size: int) -> Float[Tensor, "p s"]:

@@ -68,8 +68,11 @@ class HandleProgress:
 
     @property
     def arrived(self) -> list[bool]:
-        near = zip(self.handles, self.goals, self._trajectories, strict=True)
-        return [goal is points[-1] and self._is_near(handle, goal) for handle, goal, points in near]
+        ways = zip(self.handles, self._trajectories, self._next, strict=True)
+        return [
+            next_point == len(points) - 1 and self._is_near(handle, points[-1])
+            for handle, points, next_point in ways
+        ]
 
     def move(self, handles: tuple[FeaturePoint, ...]) -> None:
         self.handles = handles
