@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 
+# Read by libraries when they load; what the user has set stays.
+_ENVIRONMENT = {
+    # Threads that wait sleep instead of spinning: beside a busy GIMP that is several times faster.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # They talk about torchvision and casts.
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+}
+
 
 def main() -> None:
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it talks about torchvision
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     from dragdiffusion.cli import app
 
     app()

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
@@ -61,6 +63,8 @@ def load_model(source: ModelSource, placement: Placement) -> DiffusionModel:
 
 def load_pipeline(path: Path, source: ModelSource, placement: Placement) -> StableDiffusionPipeline:
     """A Stable Diffusion pipeline with a DDIM scheduler, every part on the device and in its number format."""
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     try:
         pipeline = _read(path, source, placement.dtype)
     except (OSError, ValueError, KeyError) as error:
