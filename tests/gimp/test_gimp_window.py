@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from dragdiffusion.daemon import endpoint as endpoints
+from dragdiffusion.models import catalogue
+
 OUTPUT = Path(__file__).resolve().parents[1] / "output"  # the screenshots are kept here
 
 
@@ -27,12 +30,12 @@ class Desktop:
         self.display = display
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         log = (self.gimp.folder / f"{Path(command[0]).name}.log").open("wb")
         with log:
             process = subprocess.Popen(
                 self.gimp.command(*command),
-                env=self.gimp.environment(DISPLAY=self.display),
+                env=self.gimp.environment(DISPLAY=self.display, **environment),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -40,9 +43,9 @@ class Desktop:
         self._processes.append(process)
         return process
 
-    def open_gimp(self, *script: str) -> None:
+    def open_gimp(self, *script: str, **environment: str) -> None:
         path = self.gimp.write_script(*script)
-        self.start(*self.gimp.batch_command("gimp", path, stay=True))
+        self.start(*self.gimp.batch_command("gimp", path, stay=True), **environment)
 
     def tool(self, *command: str) -> str:
         done = subprocess.run(
@@ -65,6 +68,13 @@ class Desktop:
         self.tool("xdotool", "windowactivate", "--sync", window)
         time.sleep(0.3)
         self.tool("xdotool", "key", "--delay", "80", *keys)
+
+    def click(self, x: int, y: int, modifier: str = "") -> None:
+        """At a place of the screen."""
+        held = ["keydown", modifier] if modifier else []
+        released = ["keyup", modifier] if modifier else []
+        place = ["mousemove", "--sync", str(x), str(y), "sleep", "0.2"]
+        self.tool("xdotool", *place, *held, "click", "1", *released, "sleep", "0.3")
 
     def screenshot(self, name: str) -> None:
         time.sleep(0.7)  # let it be drawn
@@ -89,6 +99,9 @@ class Desktop:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(10)
+
+    def maximize(self) -> None:
+        self.tool("xdotool", "windowsize", "--sync", self.wait_for_window(MAIN), "100%", "100%")
 
 
 def wait(probe: Callable[[], Any], what: str, seconds: float = 60) -> Any:
@@ -124,11 +137,11 @@ import time
 from gi.repository import Gio
 image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(sys.path[0] + "/picture.png"))
 layer = image.get_layers()[0]
-layer.set_name("Flower")
-new_path(image, [(246, 156), (330, 190)])
+layer.set_name("Landscape")
+new_path(image, [(259, 124), (370, 104)], name="Sun").set_visible(True)
 Gimp.context_set_feather(True)
 Gimp.context_set_feather_radius(10, 10)
-image.select_ellipse(Gimp.ChannelOps.REPLACE, 120, 40, 320, 290)
+image.select_ellipse(Gimp.ChannelOps.REPLACE, 160, 15, 310, 200)
 before = describe(image)
 display = Gimp.Display.new(image)
 Gimp.displays_flush()
@@ -149,8 +162,8 @@ def make_picture(path: Path) -> None:
 
     from dragdiffusion.evaluation import scenes
 
-    flower = scenes.render(scenes.sample(scenes.FIRST_HELD_OUT_SEED + 1, "flower"))
-    picture = Image.fromarray(flower.image_bytes).resize((512, 512), Image.Resampling.BICUBIC)
+    landscape = scenes.render(scenes.sample(scenes.FIRST_HELD_OUT_SEED + 1, "landscape"))
+    picture = Image.fromarray(landscape.image_bytes).resize((512, 512), Image.Resampling.BICUBIC)
     picture.save(path)
 
 
@@ -162,7 +175,7 @@ def test_the_dialog_the_result_and_one_undo(gimp, desktop, fake_daemon):
         WATCH,
     )
     dialog = desktop.wait_for_window("^Drag Edit$")
-    desktop.tool("xdotool", "windowsize", "--sync", desktop.wait_for_window(MAIN), "100%", "100%")
+    desktop.maximize()
     desktop.screenshot("dialog.png")
     desktop.press(dialog, "Return")
     wait(lambda: fake_daemon.requests, "the request")
@@ -175,6 +188,43 @@ def test_the_dialog_the_result_and_one_undo(gimp, desktop, fake_daemon):
     desktop.press(desktop.wait_for_window(MAIN), "ctrl+z")
     wait(lambda: desktop.state()["as_before"], "one undo")
     desktop.screenshot("undone.png")
+
+
+def test_as_the_user_guide_says(gimp, desktop, fake_daemon):
+    """Mouse and keyboard only: the Paths tool, two strokes, the menu entry, the dialog."""
+    make_picture(gimp.folder / "picture.png")
+    desktop.open_gimp(
+        PICTURE,
+        "image.remove_path(image.get_paths()[0])",
+        "Gimp.Selection.none(image); before = describe(image)",
+        WATCH,
+    )
+    main = desktop.wait_for_window(MAIN)
+    wait(lambda: desktop.state(), "the picture")
+    desktop.maximize()
+    time.sleep(1)
+    desktop.press(main, "b")
+    desktop.click(622, 340)  # the sun
+    desktop.click(700, 320)
+    desktop.click(600, 500, "shift")  # the tree
+    desktop.click(560, 520)
+    desktop.click(427, 32)  # Filters
+    desktop.screenshot("menu.png")
+    desktop.tool("xdotool", "key", "--delay", "200", "Up", "Return")  # the last entry
+    dialog = desktop.wait_for_window("^Drag Edit$")
+    desktop.screenshot("two-strokes.png")
+    desktop.click(490, 590)  # More settings
+    desktop.screenshot("more-settings.png")
+    desktop.press(dialog, "Return")
+    wait(lambda: len(desktop.state()["layers"]) == 2, "the layer")
+    (request,) = fake_daemon.requests
+    sun, tree = request.preparation.trajectories
+    assert (len(sun.points), len(tree.points)) == (2, 2)
+    assert sun.points[1].x - sun.points[0].x == pytest.approx(78, abs=1)
+    assert sun.points[1].y - sun.points[0].y == pytest.approx(-20, abs=1)
+    assert tree.points[1].x - tree.points[0].x == pytest.approx(-40, abs=1)
+    desktop.press(main, "ctrl+z")
+    wait(lambda: desktop.state()["as_before"], "one undo")
 
 
 def test_cancel_in_the_progress_window(gimp, desktop, fake_daemon):
@@ -207,3 +257,44 @@ def test_an_error_is_shown_in_a_window(gimp, desktop, fake_daemon):
     desktop.press(message, "Return")
     assert wait(lambda: desktop.state().get("call"), "the end")[0] == "CANCEL"
     assert desktop.state()["as_before"]
+
+
+def test_the_whole_way_with_the_embedded_model(gimp, desktop, host_command):
+    """As a user sees it; the screenshots are those of the documentation."""
+    embedded = catalogue.resolve(catalogue.EMBEDDED)
+    if not catalogue.is_available(embedded):
+        pytest.skip("the embedded model is not in this checkout")
+    gimp.endpoint_file.unlink(missing_ok=True)
+    make_picture(gimp.folder / "picture.png")
+    desktop.open_gimp(
+        PICTURE,
+        """
+        result["call"] = call(
+            image, [layer], Gimp.RunMode.INTERACTIVE, prompt="a landscape with a sun", model="embedded")
+        new = image.get_layers()[0]
+        result["offset"] = list(new.get_offsets())[1:]
+        coverage, alpha = selection(image, new), pixels(new)[3::4]
+        result["alpha_is_the_selection"] = max(abs(a - b) for a, b in zip(alpha, coverage)) <= 1
+        """,
+        WATCH,
+        DRAGDIFFUSION_DAEMON_COMMAND=host_command("-m", "dragdiffusion", "serve"),
+    )
+    try:
+        dialog = desktop.wait_for_window("^Drag Edit$")
+        desktop.maximize()
+        desktop.screenshot("gimp-dialog.png")
+        desktop.press(dialog, "Return")
+        wait(lambda: endpoints.read(gimp.endpoint_file), "the daemon")
+        time.sleep(15)
+        desktop.screenshot("gimp-progress.png")
+        wait(lambda: desktop.state().get("call"), "the result", 400)
+        assert desktop.state()["call"] == ["SUCCESS", ""]
+        assert desktop.state()["layers"] == ["Drag edit: Landscape", "Landscape"]
+        assert desktop.state()["alpha_is_the_selection"]
+        desktop.screenshot("gimp-result.png")
+        desktop.press(desktop.wait_for_window(MAIN), "ctrl+z")
+        wait(lambda: desktop.state()["as_before"], "one undo")
+    finally:
+        endpoint = endpoints.read(gimp.endpoint_file)
+        if endpoint is not None:
+            os.kill(endpoint.pid, signal.SIGTERM)
