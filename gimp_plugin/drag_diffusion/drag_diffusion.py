@@ -79,7 +79,7 @@ def _add_arguments(procedure):
     )
     procedure.add_int_argument(
         "lora-steps",
-        "Learning _steps",
+        "Learning _steps (-1: automatic)",
         "Steps for learning this one picture before the drag: more keep its look better and take "
         "longer; 0: none; -1: as the method has it",
         *(MODE_DEFAULT, 2000, MODE_DEFAULT),
@@ -87,8 +87,8 @@ def _add_arguments(procedure):
     )
     procedure.add_int_argument(
         "max-drag-steps",
-        "Dra_g steps at most",
-        "Raise it if the point does not arrive; -1: as the method has it",
+        "Dra_g steps at most (-1: automatic)",
+        "Raise it if the point does not arrive; 0 or -1: as the method has it",
         *(MODE_DEFAULT, 2000, MODE_DEFAULT),
         READWRITE,
     )

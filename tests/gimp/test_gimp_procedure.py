@@ -196,6 +196,51 @@ def test_the_last_values_are_used_again(gimp, fake_daemon):
     assert len(fake_daemon.requests) == 1
 
 
+INSERT = """
+    sys.path[:0] = [sys.path[0] + "/plug-ins/drag_diffusion", sys.path[0] + "/plug-ins/drag_diffusion/vendor"]
+    from plugin import image_io
+    from plugin.edit_model import EditError, PixelBuffer
+    pixel = PixelBuffer(1, 1, 4, bytes((1, 2, 3, 4)))
+"""
+
+
+def test_the_layer_follows_a_source_that_was_moved_or_removed_meanwhile(gimp):
+    told = gimp.batch(
+        INSERT,
+        """
+        image = new_image()
+        layer = new_layer(image)
+        new_layer(image, "Top")
+        layer.set_offsets(40, 50)
+        moved = image_io.insert_layer(image, layer, "New", (3, 4), pixel, b"{}")
+        result["moved"] = list(moved.get_offsets())[1:], image.get_item_position(moved)
+        image.remove_layer(layer)
+        removed = image_io.insert_layer(image, layer, "New", (3, 4), pixel, b"{}")
+        result["removed"] = list(removed.get_offsets())[1:], image.get_item_position(removed)
+        result["pixels"] = list(pixels(removed))
+        """,
+    )
+    assert told["moved"] == [[43, 54], 1]
+    assert told["removed"] == [[3, 4], 0]
+    assert told["pixels"] == [1, 2, 3, 4]
+
+
+def test_an_image_that_was_closed_meanwhile(gimp):
+    told = gimp.batch(
+        INSERT,
+        """
+        image = new_image()
+        layer = new_layer(image)
+        image.delete()
+        try:
+            image_io.insert_layer(image, layer, "New", (3, 4), pixel, b"{}")
+        except EditError as error:
+            result["told"] = str(error)
+        """,
+    )
+    assert told["told"] == ("The image was closed while the edit ran, so its result has no place.")
+
+
 ERRORS = {
     "no path": (
         "layer = new_layer(image)",
@@ -413,3 +458,17 @@ def test_a_daemon_that_cannot_start_tells_its_last_words(gimp, host_command):
     assert sentence.startswith(
         "The daemon did not start: RuntimeError: no room for the model Its log: "
     )
+
+
+def test_an_installation_without_its_packages(gimp):
+    vendor = gimp.folder / "plug-ins" / "drag_diffusion" / "vendor"
+    vendor.rename(gimp.folder / "vendor-aside")
+    try:
+        told = gimp.batch(PREPARE, 'result["call"] = call(image, [layer])')
+    finally:
+        (gimp.folder / "vendor-aside").rename(vendor)
+    sentence = (
+        "Drag Edit is not installed completely (No module named 'dragdiffusion_rpc'): run the "
+        "installer of DragDiffusion for GIMP again (install/install.sh)."
+    )
+    assert told["call"] == ["EXECUTION_ERROR", sentence]

@@ -220,8 +220,10 @@ def test_a_request_says_all():
     assert preparation.hyper_parameters.max_drag_steps == 120
 
 
-def test_what_is_left_to_the_mode_is_unset():
-    preparation = edit_model.to_request(an_edit()).preparation
+@pytest.mark.parametrize("drag_steps", [0, -1])
+def test_what_is_left_to_the_mode_is_unset(drag_steps):
+    edit = an_edit(Settings(max_drag_steps=drag_steps))
+    preparation = edit_model.to_request(edit).preparation
     assert preparation.mode == rpc.MODE_DEFAULT
     assert not preparation.HasField("mask")
     assert not preparation.hyper_parameters.ListFields()

@@ -243,8 +243,8 @@ class Settings:
     mode: str = "default"  # or "reference"
     model: str = ""  # empty: the daemon's default
     seed: int = 0
-    lora_steps: int = MODE_DEFAULT
-    max_drag_steps: int = MODE_DEFAULT
+    lora_steps: int = MODE_DEFAULT  # 0: none
+    max_drag_steps: int = MODE_DEFAULT  # 0 too: a drag without steps is none
 
 
 @dataclass(frozen=True)
@@ -277,16 +277,12 @@ def to_request(edit: Edit) -> rpc.DragRequest:
         model=settings.model,
         mode=modes[settings.mode],
         hyper_parameters=rpc.HyperParameters(
-            lora_steps=_unless_default(settings.lora_steps),
-            max_drag_steps=_unless_default(settings.max_drag_steps),
+            lora_steps=None if settings.lora_steps == MODE_DEFAULT else settings.lora_steps,
+            max_drag_steps=settings.max_drag_steps if settings.max_drag_steps > 0 else None,
         ),
         seed=settings.seed,
     )
     return rpc.DragRequest(preparation=preparation, preview_every=edit.preview_every)
-
-
-def _unless_default(number: int) -> Optional[int]:
-    return None if number == MODE_DEFAULT else number
 
 
 def describe(
