@@ -12,6 +12,8 @@ from diffusers import DDIMScheduler
 from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
 from dragdiffusion.models import catalogue
 from dragdiffusion.models.load import Placement, load_model, load_pipeline, place
+from fakes.hub import FakeHub
+from fakes.single_file import save_single_file
 
 TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
 
@@ -69,3 +71,24 @@ def test_an_absent_device_is_refused(name: str) -> None:
 def test_a_cpu_takes_float32_unless_told() -> None:
     assert place("cpu").dtype == torch.float32
     assert place("cpu", "bfloat16").dtype_name == "bfloat16"
+
+
+def test_a_single_file_has_the_same_weights_as_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its configuration comes from the hub: here, from a stand-in that has the folder."""
+    file = save_single_file(tmp_path / "one.safetensors", tmp_path / "folder")
+    monkeypatch.setenv("DRAGDIFFUSION_MODELS_FOLDER", str(tmp_path / "models"))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    with FakeHub(tmp_path / "folder", catalogue.SD15_HUB_NAME) as hub:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+        one = load_pipeline(file, catalogue.resolve(str(file)), place("cpu"))
+        assert not [path for path in hub.files_asked_for() if path.endswith("safetensors")]
+    folder = tmp_path / "folder"
+    many = load_pipeline(folder, catalogue.resolve(str(folder)), place("cpu"))
+    for part in ("unet", "vae", "text_encoder"):
+        weights = getattr(one, part).state_dict()
+        for name, expected in getattr(many, part).state_dict().items():
+            torch.testing.assert_close(weights[name], expected)
+    again = load_pipeline(file, catalogue.resolve(str(file)), place("cpu"))  # without the hub
+    assert again.unet.config.cross_attention_dim == 768

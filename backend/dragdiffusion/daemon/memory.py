@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -18,6 +19,13 @@ def process_id() -> int:
 def resident_bytes() -> int:
     """Resident set size."""
     return int(psutil.Process().memory_info().rss)
+
+
+def trim() -> None:
+    """Give what the allocator holds back to the system, where it can be told to (glibc)."""
+    trim_heap = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim_heap is not None:
+        trim_heap(0)
 
 
 def reset_peak() -> None:

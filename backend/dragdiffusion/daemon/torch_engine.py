@@ -86,6 +86,7 @@ class TorchEngine:
         accelerator = self._accelerator()
         if accelerator:
             getattr(torch, accelerator).empty_cache()
+        memory.trim()
 
     def reset_peak_memory(self) -> None:
         import torch

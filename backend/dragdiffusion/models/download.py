@@ -87,6 +87,22 @@ def cached_snapshot(hub_name: str) -> Path | None:
     return snapshot if _has_weights(snapshot) else None
 
 
+def configuration(hub_name: str) -> Path:
+    """A folder with the model's configuration and tokenizer; they are downloaded (2 MB) if they are not here."""
+    snapshot = cached_snapshot(hub_name)
+    if snapshot is not None:
+        return snapshot
+    folder = models_folder() / "configurations" / hub_name.replace("/", "--")
+    if not (folder / _INDEX).is_file():
+        _refuse_if_offline(hub_name)
+        revision, files = _list_files(hub_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in (*_texts(files), *(file for file in files if file.path == _INDEX)):
+            for _ in _fetch_verified(_url(hub_name, revision, file.path), file, folder):
+                pass
+    return folder
+
+
 def remove(hub_name: str) -> int:
     """Delete a downloaded model, or the beginnings of one; the bytes that are free now."""
     folder = model_folder(hub_name)
@@ -127,11 +143,7 @@ def choose_files(files: list[HubFile], *, full: bool) -> list[HubFile]:
         raise ModelUnavailable(
             "This model is not in diffusers' layout: it has no model_index.json."
         )
-    wanted = [
-        file
-        for file in files
-        if file.path.split("/")[0] in _PARTS and file.path.endswith((".json", ".txt"))
-    ]
+    wanted = _texts(files)
     for stem in (
         "text_encoder/model",
         "unet/diffusion_pytorch_model",
@@ -143,6 +155,15 @@ def choose_files(files: list[HubFile], *, full: bool) -> list[HubFile]:
             raise ModelUnavailable(f"This model has no {stem}.safetensors; it cannot be used.")
         wanted.append(by_path[here[0]])
     return [*wanted, by_path[_INDEX]]
+
+
+def _texts(files: list[HubFile]) -> list[HubFile]:
+    """Configurations and tokenizer."""
+    return [
+        file
+        for file in files
+        if file.path.split("/")[0] in _PARTS and file.path.endswith((".json", ".txt"))
+    ]
 
 
 def _fetch_verified(url: str, file: HubFile, folder: Path) -> Iterator[int]:

@@ -13,7 +13,8 @@ from transformers.utils import logging as transformers_logging
 
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
-from dragdiffusion.models.catalogue import Kind, ModelSource, find_files
+from dragdiffusion.models.catalogue import SD15_HUB_NAME, Kind, ModelSource, find_files
+from dragdiffusion.models.download import configuration
 
 _DTYPES = {
     "float32": torch.float32,
@@ -83,7 +84,13 @@ def load_pipeline(path: Path, source: ModelSource, placement: Placement) -> Stab
 def _read(path: Path, source: ModelSource, dtype: torch.dtype) -> Any:
     if source.kind is Kind.FILE:
         return StableDiffusionPipeline.from_single_file(
-            str(path), dtype=dtype, safety_checker=None, load_safety_checker=False
+            str(path),
+            config=str(configuration(SD15_HUB_NAME)),  # a file has weights only
+            dtype=dtype,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+            local_files_only=True,
         )
     return StableDiffusionPipeline.from_pretrained(
         str(path),
