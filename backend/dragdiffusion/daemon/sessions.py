@@ -45,12 +45,21 @@ class SessionStore(Generic[S]):
         with self._lock:
             self._sessions[key] = session
             self._sessions.move_to_end(key)
-            while self._sessions and self._total() > self._max_bytes:
-                self._sessions.popitem(last=False)
+            self._evict()
+
+    def limit(self, max_bytes: int) -> None:
+        """Lower the bound."""
+        with self._lock:
+            self._max_bytes = min(self._max_bytes, max_bytes)
+            self._evict()
 
     def clear(self) -> None:
         with self._lock:
             self._sessions.clear()
+
+    def _evict(self) -> None:
+        while self._sessions and self._total() > self._max_bytes:
+            self._sessions.popitem(last=False)
 
     def _total(self) -> int:
         return sum(session.num_bytes for session in self._sessions.values())

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Hashable
+from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from dragdiffusion.daemon import memory
 from dragdiffusion.daemon.sessions import SessionStore
@@ -23,6 +23,9 @@ from dragdiffusion.engine.drag_types import (
 )
 from dragdiffusion.engine.errors import InvalidRequest, OutOfMemory
 from dragdiffusion.models.catalogue import ModelSource
+
+E = TypeVar("E")
+_SESSION_SHARE = 0.25  # of the device's memory, at most, for prepared images
 
 
 @dataclass(frozen=True)
@@ -130,14 +133,15 @@ class Workbench:
         """Whether drag() will find the image prepared, as it looks now."""
         if not self.is_loaded(source):
             return False
-        if request.trajectories:
-            self._engine.validate(request)
+        self._validate(request)
         return self.sessions.get(self._engine.session_key(source.name, request)) is not None
 
     def start(self) -> None:
         """Import the libraries; also done by the first edit."""
         if not self.device.name:
             self.device = self._engine.start()
+            total, _ = self._engine.device_memory_bytes()
+            self.sessions.limit(int(total * _SESSION_SHARE))
 
     def device_memory_bytes(self) -> tuple[int, int]:
         """In all, and free."""
@@ -146,17 +150,7 @@ class Workbench:
     def prepare(
         self, source: ModelSource, request: DragRequest, stop: threading.Event
     ) -> Generator[StageStep | Prepared, None, None]:
-        try:
-            self._engine.reset_peak_memory()
-            model = yield from self._model(source)
-            session, before = yield from self._session(source, model, request, stop)
-            phases = {} if before else session.phase_seconds
-            yield Prepared(session.region, self._run(source, phases, 0, before))
-        except OutOfMemory:
-            self.release()
-            raise
-        finally:
-            self._engine.free()
+        yield from self._with_room(lambda: self._prepare(source, request, stop))
 
     def drag(
         self, source: ModelSource, request: DragRequest, stop: threading.Event
@@ -166,23 +160,53 @@ class Workbench:
                 "Set at least one handle point and its target.",
                 field="preparation.trajectories",
             )
+        yield from self._with_room(lambda: self._drag(source, request, stop))
+
+    def _with_room(
+        self, attempt: Callable[[], Generator[E, None, None]]
+    ) -> Generator[E, None, None]:
+        """Where memory does not suffice, try once more without the other prepared images."""
+        self.start()
+        self._engine.reset_peak_memory()
         try:
-            self._engine.reset_peak_memory()
-            model = yield from self._model(source)
-            session, before = yield from self._session(source, model, request, stop)
-            image = yield from self._engine.drag(session, request, stop=stop)
-            phases = {} if before else dict(session.phase_seconds)
-            phases |= {
-                phase: seconds
-                for phase, seconds in image.phase_seconds.items()
-                if phase not in session.phase_seconds
-            }
-            yield Edited(image, self._run(source, phases, image.drag_steps, before))
-        except OutOfMemory:
-            self.release()
-            raise
+            shortage = yield from _shortage_of(attempt())
+            if shortage and len(self.sessions):
+                self.sessions.clear()
+                self._engine.free()
+                shortage = yield from _shortage_of(attempt())
+            if shortage:
+                self.release()
+                raise OutOfMemory(shortage)
         finally:
             self._engine.free()
+
+    def _prepare(
+        self, source: ModelSource, request: DragRequest, stop: threading.Event
+    ) -> Generator[StageStep | Prepared, None, None]:
+        self._validate(request)
+        model = yield from self._model(source)
+        session, before = yield from self._session(source, model, request, stop)
+        phases = {} if before else session.phase_seconds
+        yield Prepared(session.region, self._run(source, phases, 0, before))
+
+    def _drag(
+        self, source: ModelSource, request: DragRequest, stop: threading.Event
+    ) -> Generator[EditEvent | Edited, None, None]:
+        self._validate(request)
+        model = yield from self._model(source)
+        session, before = yield from self._session(source, model, request, stop)
+        image = yield from self._engine.drag(session, request, stop=stop)
+        phases = {} if before else dict(session.phase_seconds)
+        phases |= {
+            phase: seconds
+            for phase, seconds in image.phase_seconds.items()
+            if phase not in session.phase_seconds
+        }
+        yield Edited(image, self._run(source, phases, image.drag_steps, before))
+
+    def _validate(self, request: DragRequest) -> None:
+        if request.trajectories:  # none of them are needed to prepare
+            self._engine.validate(request)
 
     def release(self) -> None:
         """Forget the model and every prepared image."""
@@ -197,7 +221,6 @@ class Workbench:
             return self._loaded.model
         yield StageStep(Stage.LOADING_MODEL, 0, 1)
         began = time.monotonic()
-        self.start()
         self.release()  # sessions hold the model that they were opened with
         model = self._engine.load(source)
         self._loaded = _Loaded(source, model, time.monotonic() - began)
@@ -207,8 +230,6 @@ class Workbench:
     def _session(
         self, source: ModelSource, model: Any, request: DragRequest, stop: threading.Event
     ) -> Generator[StageStep, None, tuple[Session, bool]]:
-        if request.trajectories:  # none of them are needed to prepare
-            self._engine.validate(request)
         key = self._engine.session_key(source.name, request)
         known = self.sessions.get(key)
         if known is not None:
@@ -223,3 +244,12 @@ class Workbench:
         load = {"load": self._loaded.seconds} if self._loaded and self._loaded.seconds else {}
         peak = self._engine.peak_memory_bytes() or memory.peak_bytes()
         return Run(self.device, source.name, load | phases, peak, drag_steps, before)
+
+
+def _shortage_of(work: Generator[E, None, None]) -> Generator[E, None, str]:
+    """What the work says if memory does not suffice; its error, which holds on to tensors, is gone then."""
+    try:
+        yield from work
+    except OutOfMemory as error:
+        return str(error)
+    return ""
