@@ -17,7 +17,7 @@ from torch import Tensor
 from .optimizer import PairedAdam
 from .pair import Partner, SharedWeights, train_in_pair
 from .run import TrainingRun
-from .scene_batches import held_out
+from .scene_batches import SceneStream, held_out
 from .stage import PairedStage
 from .vae import reconstruction_loss, reconstruction_psnr
 
@@ -68,8 +68,10 @@ class DecoderStage(PairedStage):
         recipe: DecoderRecipe,
     ) -> None:
         super().__init__(run, weights, optimizer)
-        self.vae, self.recipe, self.log_every = vae, recipe, recipe.log_every
-        self.stream.next_seed += 2**38  # scenes that the joint training has not seen
+        self.vae, self.recipe = vae, recipe
+        self.log_every, self.batch_size = recipe.log_every, recipe.batch_size
+        # Scenes that the joint training has not seen.
+        self.stream = SceneStream(self.stream.first_seed + 2**38)
         self.average = copy.deepcopy(vae).requires_grad_(False)
         weights.show_average_in([self.average.decoder, self.average.post_quant_conv])
         self.validation = held_out(32).images(32)

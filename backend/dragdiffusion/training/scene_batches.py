@@ -15,7 +15,11 @@ class SceneStream:
     """Scenes of consecutive seeds; `next_seed` is all that a checkpoint must keep."""
 
     def __init__(self, first_seed: int = 0) -> None:
-        self.next_seed = first_seed
+        self.first_seed = self.next_seed = first_seed
+
+    @property
+    def drawn(self) -> int:
+        return self.next_seed - self.first_seed
 
     def scenes(self, count: int) -> list[Scene]:
         first = self.next_seed

@@ -25,6 +25,7 @@ class PairedStage(ABC):
 
     name: str
     log_every: int
+    batch_size: int  # of both processes together
 
     def __init__(self, run: TrainingRun, weights: SharedWeights, optimizer: PairedAdam) -> None:
         self.run, self.weights, self.optimizer = run, weights, optimizer
@@ -108,7 +109,9 @@ class PairedStage(ABC):
     def _report(self, loss: float) -> None:
         self.save()
         if self.partner.leads:
+            step = self.optimizer.step_count
             self.run.log(
-                f"{self.name} step {self.optimizer.step_count} scenes {2 * self.stream.next_seed} "
-                f"seconds {self.run.spent_seconds:.0f} loss {loss:.4f} {self.held_out_figures()}"
+                f"{self.name} step {step} samples {step * self.batch_size} "
+                f"scenes {2 * self.stream.drawn} seconds {self.run.spent_seconds:.0f} "
+                f"loss {loss:.4f} {self.held_out_figures()}"
             )

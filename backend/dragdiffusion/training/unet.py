@@ -84,7 +84,8 @@ class UnetStage(PairedStage):
         super().__init__(run, weights, optimizer)
         torch.manual_seed(100 + self.partner.rank)
         self.unet, self.text_encoder = unet, text_encoder
-        self.recipe, self.log_every = recipe, recipe.log_every
+        self.recipe = recipe
+        self.log_every, self.batch_size = recipe.log_every, recipe.batch_size
         self.averages = [
             copy.deepcopy(model).requires_grad_(False).eval() for model in (unet, text_encoder)
         ]

@@ -82,7 +82,8 @@ class VaeStage(PairedStage):
         recipe: VaeRecipe,
     ) -> None:
         super().__init__(run, weights, optimizer)
-        self.vae, self.recipe, self.log_every = vae, recipe, recipe.log_every
+        self.vae, self.recipe = vae, recipe
+        self.log_every, self.batch_size = recipe.log_every, recipe.batch_size
         self.average = copy.deepcopy(vae).requires_grad_(False)
         weights.show_average_in([self.average])
         self.validation = held_out(32).images(32)
