@@ -6,12 +6,13 @@
 #   gimp_tree.sh --where [DIR]          print "host", or DIR, or nothing when there is none; changes nothing
 #
 # On a system whose own packages have GIMP 3 (Debian 13 or later, Ubuntu 25.04 or later) they are installed as they are. On an
-# older one, Debian 13 is unpacked into DIR and commands run in it by chroot. No mount is needed: inside the tree a link
-# makes DIR/tmp/x the name of the same file as outside. Everything listens on 127.0.0.1 as usual, so a daemon outside is reached.
+# older one, or where GIMP_TREE_SUITE asks for another Debian, that is unpacked into DIR and commands run in it by chroot. No
+# mount is needed: inside the tree a link makes DIR/tmp/x the name of the same file as outside. Everything listens on 127.0.0.1
+# as usual, so a daemon outside is reached.
 set -euo pipefail
 
-suite=trixie
-default_tree=/var/cache/dragdiffusion/gimp3-$suite
+suite=${GIMP_TREE_SUITE:-trixie}  # sid has the newest GIMP
+default_tree=${GIMP_TREE:-/var/cache/dragdiffusion/gimp3-$suite}
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 packages=(gimp python3 python3-gi python3-gi-cairo gir1.2-gtk-3.0 xvfb xauth xdotool openbox imagemagick fonts-dejavu-core
     adwaita-icon-theme)
@@ -19,8 +20,9 @@ packages=(gimp python3 python3-gi python3-gi-cairo gir1.2-gtk-3.0 xvfb xauth xdo
 say() { printf '%s\n' "$*" >&2; }
 die() { say "gimp_tree.sh: $*"; exit 1; }
 
-host_has_gimp3() { command -v gimp-console >/dev/null && gimp-console --version 2>/dev/null | grep -q 'version 3\.'; }
-host_can_install_gimp3() { apt-cache policy gimp 2>/dev/null | grep -q 'Candidate: 3\.'; }
+another_is_asked_for() { [[ -n ${GIMP_TREE_SUITE-} ]]; }
+host_has_gimp3() { ! another_is_asked_for && gimp-console --version 2>/dev/null | grep -q 'version 3\.'; }
+host_can_install_gimp3() { ! another_is_asked_for && apt-cache policy gimp 2>/dev/null | grep -q 'Candidate: 3\.'; }
 tree_is_complete() { [[ -e $1/.complete && -x $1/usr/bin/gimp-console ]]; }
 
 run_in_tree() {
@@ -46,7 +48,7 @@ unpack_tree() {
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq debootstrap
     }
     if [[ ! -e $tree/.base ]]; then
-        say "Unpacking Debian 13 into $tree (about 1.2 GB, some minutes) …"
+        say "Unpacking Debian $suite into $tree (about 1.2 GB, some minutes) …"
         rm -rf --one-file-system "$tree"
         mkdir -p "$tree"
         debootstrap --variant=minbase "$suite" "$tree" "$mirror" >&2

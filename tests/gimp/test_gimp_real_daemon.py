@@ -12,6 +12,7 @@ import pytest
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.models import catalogue
 
+pytestmark = pytest.mark.slow
 TINY = Path(__file__).resolve().parents[1] / "parity" / "data" / "model"
 
 DRAG = """

@@ -16,6 +16,7 @@ import pytest
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.models import catalogue
 
+pytestmark = pytest.mark.slow
 OUTPUT = Path(__file__).resolve().parents[1] / "output"  # the screenshots are kept here
 
 
