@@ -407,8 +407,11 @@ def test_a_daemon_that_dies_in_the_middle(gimp, fake_daemon):
     assert told["unchanged"]
 
 
-def test_killed_in_the_middle_the_image_is_as_it_was_and_the_daemon_stops(gimp, fake_daemon):
+def test_killed_in_the_middle_the_image_is_as_it_was_and_the_daemon_stops(
+    gimp, fake_daemon, processes
+):
     """GIMP's Cancel kills the plug-in; so does this."""
+    del processes
     told = gimp.batch(
         PREPARE,
         """
