@@ -168,3 +168,13 @@ def test_the_environment_overrides_the_installer(tmp_path):
 
 def test_nothing_told_means_not_installed(tmp_path):
     assert daemon.read_installation(tmp_path, {"HOME": "/h"}, "linux").command == ()
+
+
+def test_out_of_flatpaks_sandbox(tmp_path):
+    (tmp_path / "daemon.json").write_text('{"command": ["/a", "serve"]}', encoding="utf-8")
+    environment = {"HOME": "/h", "XDG_RUNTIME_DIR": str(tmp_path)}
+    installed = daemon.read_installation(tmp_path, environment, "linux", sandbox=tmp_path)
+    shared = "/h/.local/state/dragdiffusion/endpoint.json"
+    assert installed.endpoint_file == Path(shared)
+    told = f"--env=DRAGDIFFUSION_ENDPOINT_FILE={shared}"
+    assert installed.command == ("flatpak-spawn", "--host", told, "/a", "serve")

@@ -2,7 +2,7 @@
 
 The installer tells the command in daemon.json, beside the plug-in's entry file:
     {"command": ["/home/me/.local/share/dragdiffusion/venv/bin/dragdiffusion", "serve"],
-     "endpoint_file": "/path"}                      the second only where the rule below cannot work (Flatpak, Snap)
+     "endpoint_file": "/path"}                      the second only where the rule below cannot work (Snap)
 The environment variable DRAGDIFFUSION_DAEMON_COMMAND, a command line, takes its place.
 
 The endpoint file, JSON, written by the daemon:
@@ -32,6 +32,7 @@ from plugin.edit_model import Edit, Progress
 START_SECONDS = 180.0  # a cold disk and a slow computer: torch alone takes half a minute to import
 POLL_SECONDS = 0.2
 PLUGIN_FOLDER = Path(__file__).resolve().parent.parent
+FLATPAK = Path("/.flatpak-info")  # there in Flatpak's sandbox only
 # GIMP's own Python, or an AppImage's libraries, must not reach the daemon's.
 FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "GI_TYPELIB_PATH")
 
@@ -101,22 +102,32 @@ def read_installation(
     folder: Path = PLUGIN_FOLDER,
     environment: Mapping[str, str] = os.environ,
     platform: str = sys.platform,
+    sandbox: Path = FLATPAK,
 ) -> Installation:
     """What daemon.json and the environment say."""
     told = _read_json(folder / "daemon.json")
     line = environment.get("DRAGDIFFUSION_DAEMON_COMMAND")
-    command = shlex.split(line) if line else told.get("command", [])
-    if command and Path("/.flatpak-info").exists():
-        command = ["flatpak-spawn", "--host", *command]  # out of GIMP's sandbox
+    command = shlex.split(line) if line else [str(part) for part in told.get("command", [])]
     variables = dict(environment)
     if "endpoint_file" in told:
-        variables.setdefault("DRAGDIFFUSION_ENDPOINT_FILE", told["endpoint_file"])
+        variables.setdefault("DRAGDIFFUSION_ENDPOINT_FILE", str(told["endpoint_file"]))
+    if sandbox.exists():
+        shared = str(state_folder(variables, platform) / "endpoint.json")
+        command = _leave_sandbox(
+            command, variables.setdefault("DRAGDIFFUSION_ENDPOINT_FILE", shared)
+        )
     return Installation(
-        tuple(str(part) for part in command),
+        tuple(command),
         endpoint_file(variables, platform),
         state_folder(variables, platform) / "daemon-start.log",
         variables,
     )
+
+
+def _leave_sandbox(command: List[str], endpoint: str) -> List[str]:
+    """Flatpak's GIMP has a runtime folder of its own: the endpoint file goes where both see it."""
+    variable = f"--env=DRAGDIFFUSION_ENDPOINT_FILE={endpoint}"
+    return command and ["flatpak-spawn", "--host", variable, *command]
 
 
 def endpoint_file(
