@@ -198,6 +198,24 @@ def models_rm(name: Annotated[str, typer.Argument(help="A downloaded model.")]) 
         remove_model(name)
 
 
+@bench.command("speed")
+def bench_speed(
+    model: Annotated[str, typer.Option()] = "embedded",
+    mode: Annotated[Mode, typer.Option(help=MODES)] = Mode.DEFAULT,
+    size: Annotated[int, typer.Option(min=0, help="Side of the picture; 0: the model's.")] = 0,
+    mask: Annotated[bool, typer.Option(help="Without a mask less is computed.")] = True,
+    lora_steps: Annotated[int | None, typer.Option(min=0)] = None,
+    max_drag_steps: Annotated[int | None, typer.Option(min=1)] = None,
+    json: Annotated[Path | None, typer.Option(help="Figures.")] = None,
+) -> None:
+    """Seconds and memory of each phase, for a first and a second edit of one picture."""
+    from dragdiffusion.commands.bench_speed import SpeedOrder, run_speed
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    with errors_as_exit_status():
+        run_speed(SpeedOrder(model, mode, size, mask, lora_steps, max_drag_steps, json))
+
+
 @bench.command("scenes")
 def bench_scenes(
     count: Annotated[int, typer.Option(min=1)] = 20,

@@ -88,3 +88,5 @@ def test_doctor_sees_the_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "libraries" in next(doctor.check_plugin()).text
     (entry.parent / "vendor").mkdir()
     assert next(doctor.check_plugin()).advice == ""
+    (entry.parent / "daemon.json").write_text('{"command": ["/no/such/program", "serve"]}')
+    assert "/no/such/program" in next(doctor.check_plugin()).text

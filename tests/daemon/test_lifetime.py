@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -102,6 +103,16 @@ def test_of_many_that_start_at_once_one_serves(tmp_path: Path) -> None:
         f"dragdiffusion listens on {endpoint.address}",
         f"dragdiffusion already listens on {endpoint.address}",
     }
+
+
+def test_one_that_is_ending_is_waited_for(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    """It holds the lock, but its file has gone."""
+    only_one = endpoints.lock(tmp_path / "endpoint.json")
+    threading.Timer(1.0, only_one.release).start()
+    began = time.monotonic()
+    with start_daemon().connect() as daemon:
+        assert daemon.status().pid
+    assert time.monotonic() - began >= 1
 
 
 @posix

@@ -10,11 +10,13 @@ from typing import Any
 
 import grpc
 
+from dragdiffusion import __version__
 from dragdiffusion.client.connection import Connection, DaemonError
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.daemon.endpoint import Endpoint
 
 _START_SECONDS = 60.0
+_STOP_SECONDS = 15.0
 _ANSWER_SECONDS = 5.0
 
 
@@ -34,7 +36,7 @@ def find_daemon() -> Endpoint | None:
 def find_or_start_daemon(command: tuple[str, ...] = ()) -> Endpoint:
     """The running daemon; started with `command` (by default this program's own) if there is none."""
     endpoint = find_daemon()
-    if endpoint is not None:
+    if endpoint is not None and not _ended_as_outdated(endpoint):
         return endpoint
     folder = endpoints.state_folder()
     endpoints.make_private_folder(folder)
@@ -49,6 +51,18 @@ def find_or_start_daemon(command: tuple[str, ...] = ()) -> Endpoint:
             break
         time.sleep(0.05)
     raise DaemonError(f"The daemon did not start: see {output}.", code=grpc.StatusCode.UNAVAILABLE)
+
+
+def _ended_as_outdated(endpoint: Endpoint) -> bool:
+    """Stop a daemon of another version, unless it is busy: it is used then."""
+    if endpoint.version == __version__:
+        return False
+    with Connection(endpoint) as daemon:
+        stops = daemon.shut_down(only_if_idle=True)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while stops and endpoints.process_lives(endpoint.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return stops
 
 
 _OWN_COMMAND = (sys.executable, "-m", "dragdiffusion", "serve")

@@ -89,8 +89,8 @@ def edit_case(model: Any, case: DragCase, config: DragConfig) -> EditOutcome:
     request = to_request(case, config)
     stop = threading.Event()
     began = time.perf_counter()
-    session, _ = _drain(editor.open_session(model, request, stop=stop))
-    edited, events = _drain(editor.drag(session, request, stop=stop))
+    session, _ = drain(editor.open_session(model, request, stop=stop))
+    edited, events = drain(editor.drag(session, request, stop=stop))
     seconds = time.perf_counter() - began
     steps = [event.handles for event in events if isinstance(event, DragStep)]
     tracks = [[(point.x, point.y) for point in track] for track in zip(*steps, strict=True)]
@@ -135,7 +135,7 @@ def _cut(image: Pixels, region: Rectangle) -> Pixels:
     return image[region.y : region.bottom, region.x : region.right]
 
 
-def _drain(work: Generator[Any, None, R]) -> tuple[R, list[Any]]:
+def drain(work: Generator[Any, None, R]) -> tuple[R, list[Any]]:
     """The generator's result, and what it yielded."""
     events = []
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -168,7 +169,18 @@ def _plugin_finding(profile: Path) -> Finding:
         )
     if not (entry.parent / "vendor").is_dir():
         return Finding(subject, "its libraries are missing", _INSTALL)
+    program = _daemon_program(entry.parent / "daemon.json")
+    if program and not Path(program).exists():
+        return Finding(subject, f"it would start {program}, which is not there", _INSTALL)
     return Finding(subject, "installed")
+
+
+def _daemon_program(told: Path) -> str:
+    """What the plug-in starts, as its installer wrote it; "" if that cannot be read."""
+    try:
+        return str(json.loads(told.read_text(encoding="utf-8"))["command"][0])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def find_profiles() -> Iterator[Path]:

@@ -31,7 +31,7 @@ from dragdiffusion.settings import Settings
 from dragdiffusion_rpc import drag_pb2_grpc
 
 SERVICE = "dragdiffusion.v1.DragDiffusion"
-_TAKE_OVER_SECONDS = 15.0  # how long a second daemon waits for the first's address
+_TAKE_OVER_SECONDS = 15.0  # how long a second daemon waits for the first to start or end
 _GRACE_SECONDS = 5.0  # for running edits, when stopping
 _WATCH_SECONDS = 0.25
 _RPC_THREADS = 64  # a waiting edit holds one
@@ -51,27 +51,21 @@ _log = logging.getLogger(__name__)
 def serve(settings: Settings, engine: Engine) -> int:
     """Run the daemon until it is told to stop or has idled long enough; the exit status."""
     file = endpoints.endpoint_file()
-    try:
-        only_one = endpoints.lock(file)
-    except endpoints.AlreadyRunning:
-        return _hand_over(file)
-    with only_one:
-        return Daemon(settings, engine, file).run()
-
-
-def _hand_over(file: Path) -> int:
-    """Print where the daemon that already runs can be reached."""
     deadline = time.monotonic() + _TAKE_OVER_SECONDS
     while time.monotonic() < deadline:
-        running = endpoints.read(file)
-        if running is not None and endpoints.process_lives(running.pid):
-            print(f"dragdiffusion already listens on {running.address}", flush=True)
-            return 0
-        time.sleep(0.05)
-    print(
-        f"Another daemon holds {file.with_suffix('.lock')} but does not answer: end it first.",
-        file=sys.stderr,
-    )
+        try:
+            only_one = endpoints.lock(file)
+        except endpoints.AlreadyRunning:
+            running = endpoints.read(file)
+            if running is not None and endpoints.process_lives(running.pid):
+                print(f"dragdiffusion already listens on {running.address}", flush=True)
+                return 0
+            time.sleep(0.05)  # the other is just starting, or just ending
+        else:
+            with only_one:
+                return Daemon(settings, engine, file).run()
+    other = file.with_suffix(".lock")
+    print(f"Another daemon holds {other} but does not answer: end it first.", file=sys.stderr)
     return 1
 
 
