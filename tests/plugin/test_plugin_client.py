@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from fakes_plugin.fake_daemon import FakeDaemon
 
+import dragdiffusion
+import plugin
+from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import client
 from plugin.client import DaemonError, DaemonUnreachable, Endpoint
 from plugin.edit_model import (
@@ -115,6 +118,14 @@ def test_half_a_result_is_none(fake_daemon):
 def test_nobody_there():
     nobody = Endpoint("127.0.0.1:1", "token")
     failure(nobody, an_edit(), DaemonUnreachable)
+
+
+def test_the_plug_in_and_the_daemon_are_of_one_version():
+    assert plugin.__version__ == dragdiffusion.__version__
+
+
+def test_every_stage_has_words():
+    assert set(client.STAGES) == set(rpc.Stage.values()) - {rpc.STAGE_UNSPECIFIED}
 
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.1.9"])

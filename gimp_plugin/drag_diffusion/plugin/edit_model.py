@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import List, Optional, Sequence, Tuple
 
 from dragdiffusion_rpc import drag_pb2 as rpc
@@ -60,7 +61,7 @@ class PixelBuffer:
         if len(self.rows) != self.width * self.height * self.channels:
             raise ValueError(f"{len(self.rows)} bytes for {self.width} × {self.height} pixels")
 
-    @property
+    @cached_property
     def reference(self) -> rpc.BufferReference:
         """Its name by content, as the contract has it."""
         header = f"{self.width}x{self.height}x{self.channels}:".encode("ascii")
@@ -217,7 +218,7 @@ def _length(points: Sequence[Point]) -> float:
 
 def check_selection(drags: Sequence[Drag], mask: PixelBuffer, layer: LayerState) -> None:
     """Every handle must lie where the selection lets the picture change."""
-    if not any(mask.rows):
+    if mask.rows.count(0) == len(mask.rows):
         raise EditError(
             f"The selection lies outside layer “{layer.name}”: select the part of the layer that "
             "may change, or select nothing (Select ▸ None)."
