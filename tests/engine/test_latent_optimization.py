@@ -73,6 +73,15 @@ def test_more_levels_than_iterations_need(model: DiffusionModel) -> None:
     assert edited.drag_steps <= config.num_inverted_steps
 
 
+def test_settling_goes_on_where_every_handle_has_arrived(model: DiffusionModel) -> None:
+    near = Trajectory((Point(16.0, 16.0), Point(18.0, 16.0)))
+    moves = {"arrival_distance": 0.2, "tracking_radius": 1}
+    for make in (make_config, reference_config):
+        config = make(settle=True, **moves)
+        drag_steps = edit(model, make_request(config, trajectories=(near,))).drag_steps
+        assert drag_steps == config.max_drag_steps
+
+
 def test_a_curve_is_an_ordinary_edit(model: DiffusionModel) -> None:
     curve = Trajectory((Point(4.0, 4.0), Point(16.0, 4.0), Point(28.0, 28.0)))
     assert edit(model, make_request(trajectories=(curve,))).drag_steps > 0

@@ -67,6 +67,9 @@ class DragConfig:
     supervision_radius: int = 1  # r1, half side of the supervised square, feature pixels
     tracking_radius: int = 3  # r2, half side of the tracking square, feature pixels
     arrival_distance: float = 2.0  # a handle this near to its target has arrived, feature pixels
+    settle: bool = (
+        False  # iterate to the end even where every handle has arrived: trackers are optimists
+    )
     supervision_target: SupervisionTarget = SupervisionTarget.CURRENT
     drag_steps_per_timestep: int = 0  # latent steps before each DDIM step; 0: all at one timestep
     lock_outside_mask: bool = (

@@ -58,6 +58,7 @@ class HandleProgress:
     ) -> None:
         self._trajectories = trajectories
         self._arrival_distance = arrival_distance
+        self._passing_distance = max(1.0, arrival_distance)  # handles move from sample to sample
         self._next = [1] * len(trajectories)
         self.handles: tuple[FeaturePoint, ...] = ()
         self.move(tuple(points[0] for points in trajectories))
@@ -70,24 +71,25 @@ class HandleProgress:
     def arrived(self) -> list[bool]:
         ways = zip(self.handles, self._trajectories, self._next, strict=True)
         return [
-            next_point == len(points) - 1 and self._is_near(handle, points[-1])
+            next_point == len(points) - 1 and distance(handle, points[-1]) < self._arrival_distance
             for handle, points, next_point in ways
         ]
 
     def move(self, handles: tuple[FeaturePoint, ...]) -> None:
         self.handles = handles
         for i, (handle, points) in enumerate(zip(handles, self._trajectories, strict=True)):
-            while self._next[i] < len(points) - 1 and self._is_near(handle, points[self._next[i]]):
+            while self._next[i] < len(points) - 1 and (
+                distance(handle, points[self._next[i]]) < self._passing_distance
+            ):
                 self._next[i] += 1
-
-    def _is_near(self, handle: FeaturePoint, goal: FeaturePoint) -> bool:
-        return distance(handle, goal) < self._arrival_distance
 
 
 def optimize(problem: DragProblem, *, stop: Event) -> Iterator[LatentStep]:
     """Yields after every iteration; nothing where every handle is on its target."""
     config = problem.config
     progress = HandleProgress(problem.trajectories, arrival_distance=config.arrival_distance)
+    if all(progress.arrived):
+        return
     level, latent, step = problem.branch.top_level, problem.branch.latents[-1], 0
     while level > 0 and step < config.max_drag_steps:
         at_level = _LevelOptimizer(problem, latent, level=level)
@@ -136,7 +138,7 @@ class _LevelOptimizer:
         lower, features = self._look(self._latent)
         if track:
             progress.move(self._track(features, progress.handles))
-        if all(progress.arrived):
+        if all(progress.arrived) and not self._problem.config.settle:
             return None
         loss = self._motion_loss(features, progress) + self._mask_loss(lower)
         self._descend(loss)
@@ -176,11 +178,11 @@ class _LevelOptimizer:
         keeps_original = self._problem.config.supervision_target is SupervisionTarget.ORIGINAL
         origins = self._problem.handles if keeps_original else progress.handles
         moving = zip(progress.handles, progress.goals, origins, progress.arrived, strict=True)
-        # With the original patch as its target an arrived handle is held where it is; the paper leaves it out.
+        # The paper leaves a handle out that has arrived; with its original patch it can be held there.
         pulls = [
             Pull(handle, goal, origin)
             for handle, goal, origin, arrived in moving
-            if keeps_original or not arrived
+            if keeps_original or self._problem.config.settle or not arrived
         ]
         reference = self._reference if keeps_original else features.detach()
         radius = self._problem.config.supervision_radius
