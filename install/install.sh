@@ -96,12 +96,12 @@ say "Python: $("$python" --version), PyTorch: $TORCH_VERSION for $build, into $v
 mkdir -p "$home" "$(dirname "$link")"
 "$venv/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$venv"
 if [ -x "$daemon" ]; then "$daemon" stop >/dev/null 2>&1 || true; fi  # an older daemon must not serve the new plug-in
-"$venv/bin/python" -m pip install --quiet --upgrade pip
+"$venv/bin/python" -m pip install -qq --upgrade pip
 install_torch "$venv/bin/python" "$build"
-"$venv/bin/python" -m pip install --quiet "$root"
-"$venv/bin/python" -m pip install --quiet --force-reinstall --no-deps "$root"  # the same version may have changed
+"$venv/bin/python" -m pip install -qq "$root"
+"$venv/bin/python" -m pip install -qq --force-reinstall --no-deps "$root"  # the same version may have changed
 ln -sfn "$daemon" "$link"
-"$daemon" doctor --brief
+"$daemon" --version
 
 step "2/4  GIMP 3"
 where=$(bash "$root/install/gimp_tree.sh" --where "$gimp_tree")
@@ -128,6 +128,14 @@ if $show_demo; then
 fi
 
 step "Ready"
+case $where in
+  "$gimp_tree")
+    say "Start this GIMP, with a daemon that it can reach, in a desktop session:"
+    say "  export DRAGDIFFUSION_ENDPOINT_FILE=$gimp_tree/tmp/dragdiffusion.json"
+    say "  $link serve & bash $root/install/gimp_tree.sh --run $gimp_tree gimp"
+    ;;
+  *) "$daemon" doctor || true ;;  # its lines say what is still to do
+esac
 say "In GIMP: open a picture, draw a path with the Paths tool (B): click on what should move, then click where it should go."
 say "Select what may change, then Filters ▸ Drag Edit…"
 say "Without GIMP: $link edit PICTURE.png --point 40,60:90,60 --output RESULT.png"

@@ -27,5 +27,5 @@ install_torch() {
     cpu) index=(--extra-index-url "$TORCH_CPU_INDEX" --retries 1 --timeout 30) ;;
     *) echo "DRAGDIFFUSION_TORCH is '$build': set it to cpu or cuda." >&2; return 2 ;;
   esac
-  "$python" -m pip install --quiet "torch==$TORCH_VERSION" "${index[@]}"
+  "$python" -m pip install -qq "torch==$TORCH_VERSION" "${index[@]}"
 }

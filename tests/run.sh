@@ -28,9 +28,9 @@ python=.venv/bin/python
 [ -x "$python" ] || "$(find_python)" -m venv .venv
 stamp=$(cat pyproject.toml install/torch.sh | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
-  "$python" -m pip install --quiet --upgrade pip
+  "$python" -m pip install -qq --upgrade pip
   DRAGDIFFUSION_TORCH=cpu install_torch "$python" cpu
-  "$python" -m pip install --quiet --editable '.[dev]'
+  "$python" -m pip install -qq --editable '.[dev]'
   echo "$stamp" >.venv/stamp
 fi
 "$python" -c 'import torch, diffusers, transformers; print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, transformers {transformers.__version__}")'
