@@ -77,6 +77,13 @@ class Desktop:
         place = ["mousemove", "--sync", str(x), str(y), "sleep", "0.2"]
         self.tool("xdotool", *place, *held, "click", "1", *released, "sleep", "0.3")
 
+    def pull(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """From one place of the screen to another, with the button held."""
+        self.tool("xdotool", "mousemove", str(start[0]), str(start[1]), "mousedown", "1")
+        half = ((start[0] + end[0]) // 2, (start[1] + end[1]) // 2)
+        self.tool("xdotool", "mousemove", str(half[0]), str(half[1]))
+        self.tool("xdotool", "mousemove", str(end[0]), str(end[1]), "mouseup", "1")
+
     def screenshot(self, name: str) -> None:
         time.sleep(0.7)  # let it be drawn
         shot = self.gimp.folder / "shot.png"
@@ -271,7 +278,8 @@ def test_the_whole_way_with_the_embedded_model(gimp, desktop, host_command):
         PICTURE,
         """
         result["call"] = call(
-            image, [layer], Gimp.RunMode.INTERACTIVE, prompt="a landscape with a sun", model="embedded")
+            image, [layer], Gimp.RunMode.INTERACTIVE,
+            prompt="a purple mountain at day with a sun and a tree", model="embedded")
         new = image.get_layers()[0]
         result["offset"] = list(new.get_offsets())[1:]
         coverage, alpha = selection(image, new), pixels(new)[3::4]
@@ -283,6 +291,8 @@ def test_the_whole_way_with_the_embedded_model(gimp, desktop, host_command):
     try:
         dialog = desktop.wait_for_window("^Drag Edit$")
         desktop.maximize()
+        desktop.pull((1046, 462), (960, 462))  # a wider Layers dialog
+        desktop.tool("xdotool", "windowactivate", "--sync", dialog)
         desktop.screenshot("gimp-dialog.png")
         desktop.press(dialog, "Return")
         wait(lambda: endpoints.read(gimp.endpoint_file), "the daemon")
