@@ -95,6 +95,13 @@ def test_the_daemons_own_sentence_is_told(fake_daemon, code):
     assert failure(endpoint_of(fake_daemon), an_edit(f"fail {code} {told}")) == told
 
 
+def test_a_daemon_that_is_stopping_counts_as_none(fake_daemon):
+    told = failure(
+        endpoint_of(fake_daemon), an_edit("fail UNAVAILABLE I am stopping."), DaemonUnreachable
+    )
+    assert told == "I am stopping."
+
+
 def test_a_wrong_token_says_so(fake_daemon):
     assert failure(endpoint_of(fake_daemon, token="wrong"), an_edit()) == (
         "The daemon does not accept this plug-in's token: it was started by another program or "
@@ -190,7 +197,7 @@ import asyncio, sys
 sys.path[:0] = sys.argv[1:3]
 import google.protobuf.internal.api_implementation as implementation
 assert implementation.Type() == "python", implementation.Type()
-from plugin import client
+from plugin import canvas, client, daemon, worker
 status = asyncio.run(client.get_status(client.Endpoint(sys.argv[3], "a token")))
 print(sys.version.split()[0], status.device)
 """

@@ -113,8 +113,10 @@ def _raise_sentence(error: GRPCError, endpoint: Endpoint) -> NoReturn:
         ) from error
     if error.status is Status.UNIMPLEMENTED:
         check_version("unknown")
-    if error.status is Status.UNAVAILABLE and not error.message:
-        raise DaemonUnreachable("The daemon is stopping: run Drag Edit again.") from error
+    if error.status is Status.UNAVAILABLE:
+        raise DaemonUnreachable(
+            error.message or "The daemon is stopping: run Drag Edit again."
+        ) from error
     if error.message:
         raise DaemonError(error.message) from error
     raise DaemonError(
