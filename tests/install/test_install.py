@@ -1,0 +1,69 @@
+"""The README's first command on a fresh home: everything set up, a drag done for real, everything gone again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_install(home: Path, *options: str) -> str:
+    """What install.sh printed; its exit status must be 0."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("XDG_", "DRAGDIFFUSION_", "VIRTUAL_ENV"))
+    }
+    done = subprocess.run(
+        ["bash", str(ROOT / "install" / "install.sh"), *options],
+        env=environment | {"HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_install_twice_drag_and_uninstall(tmp_path: Path) -> None:
+    demo = tmp_path / ".local" / "share" / "dragdiffusion" / "demo"
+
+    first = run_install(tmp_path, "--yes")
+
+    assert str(demo / "after.png") in first
+    before = np.asarray(Image.open(demo / "before.png").convert("RGB"), dtype=int)
+    after = np.asarray(Image.open(demo / "after.png").convert("RGB"), dtype=int)
+    changed = np.abs(before - after).max(axis=2) > 0
+    assert 0.02 < changed.mean() < 0.6  # something moved, and only in the selection
+    if os.geteuid() == 0:
+        assert "Dragged by GIMP 3" in first
+
+    again = run_install(tmp_path, "--yes", "--no-demo")
+
+    assert "Ready" in again
+
+    run_install(tmp_path, "--uninstall", "--purge")
+
+    assert not (tmp_path / ".local" / "share" / "dragdiffusion").exists()
+    assert not (tmp_path / ".local" / "bin" / "dragdiffusion").is_symlink()
+    assert list(tmp_path.rglob("plug-ins/drag_diffusion")) == []
+
+
+def test_an_unknown_option_is_refused() -> None:
+    done = subprocess.run(
+        ["bash", str(ROOT / "install" / "install.sh"), "--everything"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Unknown option --everything" in done.stderr
