@@ -19,6 +19,7 @@ from dragdiffusion.client.connection import Connection, DaemonError
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.daemon.endpoint import Endpoint
 from dragdiffusion_rpc import drag_pb2 as rpc
+from fakes.hub import FakeHub
 from fakes.running import StartDaemon, daemon_environment, wait_until
 
 FAKE = [sys.executable, "-m", "fakes.daemon"]
@@ -209,3 +210,24 @@ def test_only_our_own_file_is_removed(tmp_path: Path) -> None:
     endpoints.remove(file, ours)
     assert endpoints.read(file) == other
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_model_is_downloaded_through_the_daemon(
+    start_daemon: StartDaemon, tmp_path: Path
+) -> None:
+    names = ["model_index.json", "unet/config.json", "text_encoder/model.safetensors"]
+    names += [f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")]
+    for name in names:
+        (tmp_path / "hub" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "hub" / name).write_text('{"cross_attention_dim": 768}')
+    models = tmp_path / "models"
+    with FakeHub(tmp_path / "hub", "owner/model") as hub:
+        running = start_daemon(hf_endpoint=hub.url, models_folder=models)
+        stub, metadata = running.stub()
+        request = rpc.DownloadModelRequest(name="owner/model")
+        *_, last = stub.DownloadModel(request, metadata=metadata)
+        assert (last.done_bytes, last.file) == (last.total_bytes, "model_index.json")
+        assert (models / "owner--model" / "model_index.json").is_file()
+        with pytest.raises(grpc.RpcError) as raised:
+            list(stub.DownloadModel(rpc.DownloadModelRequest(name="embedded"), metadata=metadata))
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -63,9 +63,14 @@ def daemon_environment(folder: Path, **settings: object) -> dict[str, str]:
         "XDG_CONFIG_HOME": str(folder / "config"),
         "HF_HOME": str(folder / "huggingface"),
         "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("backend", "protos", "tests")),
-        **{f"DRAGDIFFUSION_{name.upper()}": str(value) for name, value in settings.items()},
+        **{_variable(name): str(value) for name, value in settings.items()},
     }
     return {name: value for name, value in environment.items() if value is not None}
+
+
+def _variable(name: str) -> str:
+    """Of a setting; or of another library if it is named so."""
+    return name.upper() if name.startswith("hf_") else f"DRAGDIFFUSION_{name.upper()}"
 
 
 def start_daemons(folder: Path) -> Iterator[StartDaemon]:
