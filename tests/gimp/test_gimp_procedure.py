@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 from fakes_plugin import fake_daemon as fake_daemon_module
@@ -475,3 +477,16 @@ def test_an_installation_without_its_packages(gimp):
         "installer of DragDiffusion for GIMP again (install/install.sh)."
     )
     assert told["call"] == ["EXECUTION_ERROR", sentence]
+
+
+def test_the_user_guides_script(gimp, fake_daemon):
+    guide = Path(__file__).resolve().parents[2] / "docs" / "user-guide.md"
+    (script,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    told = gimp.batch(
+        PREPARE,
+        "image.set_selected_layers([layer])",
+        script.replace("result = ", "values = ").replace("result.", "values."),
+        "result['layers'] = len(image.get_layers())",
+    )
+    assert told == {"layers": 2}
+    assert fake_daemon.requests[0].preparation.prompt == "a photo of a dog"
