@@ -92,6 +92,23 @@ def test_pixels_outside_the_mask_are_the_users_own(model: DiffusionModel) -> Non
     np.testing.assert_array_equal(edited.image[outside][:, :3], request.image[outside][:, :3])
 
 
+def test_in_a_large_image_only_the_surroundings_of_the_mask_are_worked_on(
+    model: DiffusionModel,
+) -> None:
+    mask = np.zeros((90, 160), np.uint8)
+    mask[50:66, 100:120] = 255
+    trajectory = Trajectory((Point(104.0, 54.0), Point(114.0, 60.0)))
+    request = make_request(width=160, height=90, mask=mask, trajectories=(trajectory,))
+    edited = edit(model, request)
+    x, y, width, height = edited.region
+    assert width < 160
+    assert height < 90
+    assert edited.image.shape == (height, width, 4)
+    outside = mask[y : y + height, x : x + width] == 0
+    assert not edited.image[outside][:, 3].any()
+    assert (edited.image[~outside][:, 3] == 255).all()
+
+
 @pytest.mark.parametrize(
     ("width", "height"), [(33, 31), (64, 20), (17, 50), (5, 5), (1, 1), (90, 70)]
 )
