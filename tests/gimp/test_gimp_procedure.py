@@ -43,9 +43,11 @@ def test_a_drag_with_a_feathered_selection_makes_one_layer(gimp, fake_daemon):
         image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 20, 40, 30)
         result["before"] = describe(image)
         result["selection_before"] = digest(image.get_selection())
+        image.set_selected_layers([layer])
         result["call"] = call(image, [layer], prompt="a photo", seed=7, lora_steps=3)
         result["after"] = describe(image)
         result["selection_after"] = digest(image.get_selection())
+        result["selected"] = [selected.get_name() for selected in image.get_selected_layers()]
         new = image.get_layers()[0]
         result["record"] = read_record(new)
         coverage, alpha = selection(image, layer), pixels(new)[3::4]
@@ -66,6 +68,7 @@ def test_a_drag_with_a_feathered_selection_makes_one_layer(gimp, fake_daemon):
     assert others == told["before"]
     assert new["name"] == "Drag edit: Photo"
     assert told["selection_after"] == told["selection_before"]
+    assert told["selected"] == ["Photo"]
     assert told["alpha_is_the_selection"]
     assert told["feathered"]
     assert not told["selected_outside"]

@@ -233,6 +233,14 @@ def test_as_the_user_guide_says(gimp, desktop, fake_daemon):
     assert tree.points[1].x - tree.points[0].x == pytest.approx(-40, abs=1)
     desktop.press(main, "ctrl+z")
     wait(lambda: desktop.state()["as_before"], "one undo")
+    desktop.press(main, "ctrl+f")  # Repeat Last: no dialog
+    wait(lambda: len(fake_daemon.requests) == 2, "the second request")
+    wait(lambda: len(desktop.state()["layers"]) == 2, "the layer")
+    desktop.click(700, 600, "shift")  # a stroke of one point
+    desktop.press(main, "ctrl+f")
+    time.sleep(3)
+    desktop.screenshot("repeat-error.png")
+    assert len(fake_daemon.requests) == 2
 
 
 def test_cancel_in_the_progress_window(gimp, desktop, fake_daemon):

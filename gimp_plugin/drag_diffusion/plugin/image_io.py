@@ -108,11 +108,15 @@ def insert_layer(
     layer.set_offsets(corner[0] + offset[0], corner[1] + offset[1])
     # Before the layer is in the image: attached later, it would be an undo step of its own.
     layer.attach_parasite(Gimp.Parasite.new(PARASITE_NAME, Gimp.PARASITE_PERSISTENT, record))
+    selected = image.get_selected_layers()
     with undo_step(image):
         inserted = image.insert_layer(layer, parent, position)
     if not inserted:
         layer.delete()
         raise EditError("GIMP did not accept the new layer: see its error console.")
+    # GIMP selects the new layer, but the next drag is from the user's own again: this one is only a part.
+    if selected:
+        image.set_selected_layers(selected)
     layer.update(0, 0, pixels.width, pixels.height)
     Gimp.displays_flush()
     return layer
