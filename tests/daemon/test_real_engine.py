@@ -53,7 +53,8 @@ def small(daemon: Connection, image: Pixels, mask: Pixels, **changes: int) -> rp
 
 def test_prepare_then_drag(daemon: Connection, image: Pixels, mask: Pixels) -> None:
     request = small(daemon, image, mask)
-    *_, last = daemon.prepare(request)
+    first, *_, last = daemon.prepare(request)
+    assert first.progress.stage == rpc.STAGE_LOADING_MODEL  # the libraries count as such
     assert last.prepared.run.model == str(TINY)
     phases = {phase.phase for phase in last.prepared.run.phases}
     assert phases == {"load", "encode", "lora", "inversion"}

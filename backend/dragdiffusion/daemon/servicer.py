@@ -203,7 +203,9 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
         job = queue.submit(work)
         if not context.add_callback(lambda: queue.cancel(job)):
             queue.cancel(job)  # the call has ended already
-        yield from job.events()
+        for event in job.events():
+            starting = event == Queued(0) and not self._shop.workbench.device.name
+            yield StageStep(Stage.LOADING_MODEL, 0, 1) if starting else event
 
 
 def _chunks(requests: Iterator[rpc.UploadRequest]) -> Iterator[bytes]:
