@@ -89,10 +89,12 @@ def test_closing_ends_those_who_wait_and_refuses_more() -> None:
 
     jobs = [queue.submit(holding), queue.submit(counting)]
     queue.close()
-    held.set()
     for job in jobs:
         with pytest.raises(Stopping):
-            list(job.events())
+            list(job.events())  # at once, though the work has not stopped yet
+    assert not held.is_set()
+    held.set()
+    assert queue.join(5)
     with pytest.raises(Stopping):
         queue.submit(counting)
 

@@ -18,9 +18,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from dragdiffusion.client.connection import Connection, DaemonError
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.daemon.endpoint import Endpoint
+from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
 from fakes.hub import FakeHub
-from fakes.running import StartDaemon, daemon_environment, wait_until
+from fakes.running import StartDaemon, daemon_environment, preparation, wait_until
 
 FAKE = [sys.executable, "-m", "fakes.daemon"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="file modes, signals, sockets")
@@ -153,6 +154,36 @@ def test_a_unix_socket_serves(start_daemon: StartDaemon, tmp_path: Path) -> None
         assert daemon.shut_down()
     assert running.process.wait(timeout=10) == 0
     assert not socket.exists()
+
+
+@posix
+def test_a_socket_that_cannot_be_is_explained(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 120)
+    done = subprocess.run(
+        [sys.executable, "-m", "dragdiffusion", "serve", "--socket", str(long)],
+        env=daemon_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "choose another path" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@posix
+def test_it_ends_even_if_the_work_does_not(start_daemon: StartDaemon, image: Pixels) -> None:
+    running = start_daemon(step_seconds=60)  # deep in a library
+    with running.connect() as daemon:
+        events = daemon.prepare(preparation(daemon.upload(image)))
+        next(event for event in events if event.progress.stage == rpc.STAGE_ENCODING)
+        running.process.terminate()
+        began = time.monotonic()
+        with pytest.raises(DaemonError, match="The daemon was stopped"):
+            list(events)
+        assert time.monotonic() - began < 2
+    assert running.process.wait(timeout=20) == 0
 
 
 def test_the_log_is_bounded(start_daemon: StartDaemon, tmp_path: Path) -> None:

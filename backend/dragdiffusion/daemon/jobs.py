@@ -91,19 +91,22 @@ class Job:
             error = self._reason
         except BaseException as raised:  # handed to the reader of events()
             error = raised
-        self.finish(error)
+        self._finish(error)
+        del self._work  # with it the request's pixels
 
-    def finish(self, error: BaseException | None) -> None:
+    def let_go(self) -> None:
+        """End the events of a cancelled job now, even if its work has not stopped yet."""
+        self._finish(self._reason)
+
+    def _finish(self, error: BaseException | None) -> None:
         with self._changed:
+            if self._done:
+                return
             self._error = error
             self._done = True
             if error is not None:
                 self._events.clear()
             self._changed.notify_all()
-        del self._work  # with it the request's pixels
-
-    def finish_cancelled(self) -> None:
-        self.finish(self._reason)
 
     def _raise_if_cancelled(self) -> None:
         if self._stop.is_set():
@@ -155,7 +158,7 @@ class JobQueue:
         with self._changed:
             if job in self._waiting:
                 self._waiting.remove(job)
-                job.finish_cancelled()
+                job.let_go()
                 self._tell_positions()
 
     def close(self) -> None:
@@ -166,6 +169,7 @@ class JobQueue:
             self._changed.notify_all()
         for job in jobs:
             self.cancel(job, Stopping("The daemon was stopped while the edit ran."))
+            job.let_go()
 
     def join(self, timeout: float) -> bool:
         """Wait for the running job to end after close(); False if it did not."""

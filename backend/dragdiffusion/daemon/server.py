@@ -133,6 +133,8 @@ class Daemon:
         try:
             address = f"unix:{socket.absolute()}"
             self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"The daemon cannot listen on {socket}: choose another path.") from error
         finally:
             os.umask(umask)
         return address
@@ -168,11 +170,7 @@ class Daemon:
         """Free the model's memory, in the device's thread so that no edit is disturbed."""
         if self._workbench.loaded_model:
             _log.info("no edit for a while: the model leaves memory")
-            self._wait_for(self._workbench.release)
-
-    def _wait_for(self, action: Callable[[], None]) -> None:
-        for _ in self._queue.submit(lambda _stop: _once(action), is_edit=False).events():
-            pass
+            self._queue.submit(lambda _stop: _once(self._workbench.release), is_edit=False)
 
     def _shut_down(self, endpoint: Endpoint) -> None:
         _log.info("stopping")
@@ -180,11 +178,14 @@ class Daemon:
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._queue.close()
         self._server.stop(_GRACE_SECONDS).wait()
-        if not self._queue.join(_GRACE_SECONDS):
-            _log.warning("the edit did not stop in time")
+        stopped = self._queue.join(_GRACE_SECONDS)
         if self._settings.socket is not None:
             self._settings.socket.unlink(missing_ok=True)
+        if not stopped:
+            _log.warning("the edit did not stop in time; it ends with the process")
         stop_logging()
+        if not stopped:
+            os._exit(0)  # without waiting for threads that are deep in a library
 
     def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in ("", SERVICE):
