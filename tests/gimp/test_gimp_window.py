@@ -124,6 +124,8 @@ def wait(probe: Callable[[], Any], what: str, seconds: float = 60) -> Any:
 
 @pytest.fixture
 def desktop(gimp: Any) -> Iterator[Desktop]:
+    # No last values of another test: they would take the place of those that this one passes.
+    shutil.rmtree(gimp.folder / "profile" / "plug-in-settings", ignore_errors=True)
     number = next(n for n in range(50, 500) if _is_free(n))
     made = Desktop(gimp, f":{number}")
     try:
