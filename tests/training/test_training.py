@@ -109,6 +109,20 @@ def test_the_embedded_model_is_complete_small_and_anonymous() -> None:
     _assert_loads(WEIGHTS)
 
 
+@pytest.mark.skipif(not WEIGHTS.exists(), reason="the weights are not in this checkout")
+@torch.no_grad()
+def test_the_embedded_model_is_as_good_as_documented() -> None:
+    from dragdiffusion.training.quality import load_pipeline, noise_error
+    from dragdiffusion.training.vae import reconstruction_psnr
+
+    pipeline = load_pipeline(WEIGHTS)
+    images, captions = held_out(16).images_and_captions(16)
+    latents = pipeline.vae.encode(images).latent_dist.mean
+    words, _ = pipeline.encode_prompt(captions, "cpu", 1, do_classifier_free_guidance=False)
+    assert reconstruction_psnr(pipeline.vae, images) > 33
+    assert noise_error(pipeline, latents, words) < 0.025
+
+
 def _assert_loads(folder: Path) -> None:
     """diffusers reads it offline, and its parts fit together."""
     from diffusers import StableDiffusionPipeline
