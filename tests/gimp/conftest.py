@@ -124,13 +124,16 @@ def _make_profile(gimp: Gimp) -> None:
     for name in ("python-eval", "file-png"):
         (plug_ins / name).symlink_to(_own_plug_ins(gimp) / name)
     profile = gimp.folder / "profile"
+    temporary = gimp.folder / "temporary"  # a GIMP that is killed leaves its files here
     profile.mkdir()
+    temporary.mkdir()
     told = subprocess.run(
         gimp.command("gimp-console", "--version"), capture_output=True, text=True, check=True
     )
     version = told.stdout.split()[-1]
     (profile / "gimprc").write_text(
         f'(plug-in-path "{plug_ins}")\n(check-updates no)\n(color-profile-policy keep)\n'
+        f'(temp-path "{temporary}")\n(swap-path "{temporary}")\n'
         f'(show-welcome-dialog no)\n(config-version "{version}")\n',
         encoding="utf-8",
     )
