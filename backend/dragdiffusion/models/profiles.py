@@ -7,8 +7,10 @@ from dragdiffusion.models.families import Family
 
 # The paper's, for every family: arXiv 2306.14435, section 4.1, and its code.
 _REFERENCE = DragConfig(mode=Mode.REFERENCE)
-# The same on the embedded model's size, with its last two blocks under reference-latent control, as the paper has it.
-_REFERENCE_EMBEDDED = DragConfig(mode=Mode.REFERENCE, working_size=128, reference_start_layer=5)
+# The same on the embedded model: as there, F(z) is the last block but one, and both are under reference-latent control.
+_REFERENCE_EMBEDDED = DragConfig(
+    mode=Mode.REFERENCE, working_size=128, feature_block=1, reference_start_layer=5
+)
 
 # Found on held-out scenes of the embedded model's own world, whose true result is known.
 _EMBEDDED = DragConfig(
