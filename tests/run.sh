@@ -35,7 +35,7 @@ if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
 fi
 "$python" -c 'import torch, diffusers, transformers; print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, transformers {transformers.__version__}")'
 export PATH="$PWD/.venv/bin:$PATH"
-export OMP_WAIT_POLICY=PASSIVE  # waiting threads that spin starve everything else on a busy machine
+export GOMP_SPINCOUNT=10000  # waiting threads that spin for long starve everything else on a busy machine
 
 step "format, lint, types, import contracts"
 ruff format --check .
