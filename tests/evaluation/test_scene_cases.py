@@ -12,7 +12,7 @@ from dragdiffusion.evaluation.scenes import SIZE
 
 @pytest.fixture(scope="module")
 def cases() -> list[DragCase]:
-    return make_cases(40, seed=11)
+    return make_cases(20, seed=11)
 
 
 def test_a_seed_decides_the_cases() -> None:
