@@ -82,7 +82,7 @@ def _row(report: CaseReport) -> str:
     )
     pictures = "".join(
         f"<td>{_image_tag(picture)}</td>"
-        for picture in (_annotated_source(report), report.outcome.image, case.truth)
+        for picture in (annotated_source(report), report.outcome.image, case.truth)
     )
     return (
         f"<tr class='{style}'><td>{escape(case.name)}<br>"
@@ -91,7 +91,7 @@ def _row(report: CaseReport) -> str:
     )
 
 
-def _annotated_source(report: CaseReport) -> ByteImage:
+def annotated_source(report: CaseReport) -> ByteImage:
     """The source with the mask tinted, arrows from handle to target, and the tracks."""
     case = report.case
     picture = Image.fromarray(_tinted(case)).resize(
