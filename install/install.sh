@@ -11,8 +11,8 @@
 #   --uninstall  remove the daemon and the plug-in; with --purge also downloaded models and logs
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# shellcheck source=install/torch.sh
-source "$root/install/torch.sh"
+# shellcheck source=install/python.sh
+source "$root/install/python.sh"
 
 home=${XDG_DATA_HOME:-$HOME/.local/share}/dragdiffusion
 venv=$home/venv
@@ -37,7 +37,6 @@ done
 
 say() { printf '%s\n' "$*"; }
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-die() { printf '%s\n' "$*" >&2; exit 1; }
 
 agreed() {
   $assume_yes && return 0
@@ -45,17 +44,6 @@ agreed() {
   local answer
   read -r -p "$1 [Y/n] " answer
   [[ -z $answer || $answer == [yY]* ]]
-}
-
-find_python() {
-  local candidate
-  for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10; do
-    if [ -n "$candidate" ] && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-      echo "$candidate"
-      return
-    fi
-  done
-  die "No Python 3.10 or newer with venv was found (on Debian: apt install python3-venv), or name one with PYTHON=/path/to/python3."
 }
 
 # The GIMP profiles to serve: this user's, and that of a GIMP in the Debian 13 tree.

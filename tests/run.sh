@@ -7,29 +7,17 @@
 # Makes .venv in the checkout, provisions GIMP 3 for the tests (as root, cached), and leaves the rest of the machine alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source install/torch.sh
+source install/python.sh
 
 step() { printf '\n== %s\n' "$*"; }
-
-find_python() {
-  local candidate
-  for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10; do
-    if [ -n "$candidate" ] && "$candidate" -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-      echo "$candidate"
-      return
-    fi
-  done
-  echo "No Python 3.10 or newer was found: install one, or name it with PYTHON=/path/to/python3." >&2
-  return 1
-}
 
 step "environment"
 python=.venv/bin/python
 [ -x "$python" ] || "$(find_python)" -m venv .venv
-stamp=$(cat pyproject.toml install/torch.sh | sha256sum | cut -d' ' -f1)
+stamp=$(cat pyproject.toml install/python.sh | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
   "$python" -m pip install -qq --upgrade pip
-  DRAGDIFFUSION_TORCH=cpu install_torch "$python" cpu
+  install_torch "$python" cpu
   "$python" -m pip install -qq --editable '.[dev]'
   echo "$stamp" >.venv/stamp
 fi
