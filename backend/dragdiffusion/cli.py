@@ -228,17 +228,8 @@ def bench_scenes(
 ) -> None:
     """Drag in rendered scenes and compare with the true result."""
     from dragdiffusion.commands.bench import BenchOrder, run_scenes
+    from dragdiffusion.commands.bench_engine import EngineOrder
     from dragdiffusion.commands.errors import errors_as_exit_status
 
     with errors_as_exit_status():
-        run_scenes(
-            BenchOrder(
-                count=count,
-                seed=seed,
-                mode=mode,
-                model=model,
-                lora_steps=lora_steps,
-                json=json,
-                html=html,
-            )
-        )
+        run_scenes(BenchOrder(count, EngineOrder(seed, mode, model, lora_steps), json, html))

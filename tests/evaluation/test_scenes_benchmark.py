@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dragdiffusion.evaluation.edits import EditOutcome
 from dragdiffusion.evaluation.report_html import write_html
 from dragdiffusion.evaluation.scene_cases import DragCase
 from dragdiffusion.evaluation.scenes_benchmark import (
     CaseReport,
-    EditOutcome,
     run_scenes_benchmark,
 )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dragdiffusion.commands.bench import drain
+from dragdiffusion.commands.bench_engine import drain
 from dragdiffusion.daemon.torch_engine import TorchEngine
 from dragdiffusion.engine.config import DragConfig, Mode
 from dragdiffusion.engine.drag_types import DragRequest, EditedImage, Point, Rectangle, Trajectory

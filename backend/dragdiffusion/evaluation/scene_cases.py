@@ -13,16 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .edits import ByteImage, ImagePoint, PointPair
 from .scenes import FIRST_HELD_OUT_SEED, SIZE, Scene, caption, edit, render, sample
 from .scenes.ball import Ball
 from .scenes.drawing_lots import Lots
 from .scenes.face import Face
 from .scenes.flower import Flower
 from .scenes.landscape import Landscape
-
-ImagePoint = tuple[float, float]
-PointPair = tuple[ImagePoint, ImagePoint]  # handle, target
-ByteImage = NDArray[np.uint8]
 
 _CHANGED = 0.06  # difference in 0..1 above which a pixel counts as changed by the edit
 _BRUSH_MARGIN = 5  # px that a user paints beyond what changes

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .scene_cases import ByteImage, DragCase, ImagePoint, PointPair
+from .edits import ByteImage, ImagePoint, PointPair
+from .scene_cases import DragCase
 
 FloatImage = NDArray[np.float32]
 

@@ -6,22 +6,14 @@ The editor is a parameter, so that this module needs neither the engine nor the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from .scene_cases import ByteImage, DragCase, ImagePoint, make_cases
+from .edits import EditOutcome
+from .scene_cases import DragCase, make_cases
 from .scene_metrics import CaseFigures, measure
-
-
-@dataclass(frozen=True, slots=True)
-class EditOutcome:
-    image: ByteImage  # (h, w, 3), composited: what the user sees
-    raw: ByteImage  # (h, w, 3), the model's picture before compositing
-    seconds: float
-    # Where the engine believed each handle to be: shown, never scored.
-    handle_tracks: Sequence[Sequence[ImagePoint]] = ()
 
 
 @dataclass(frozen=True, slots=True)
