@@ -207,14 +207,28 @@ class PrepareRequest(_message.Message):
     def __init__(self, image: _Optional[_Union[BufferReference, _Mapping]] = ..., mask: _Optional[_Union[BufferReference, _Mapping]] = ..., region: _Optional[_Union[Rectangle, _Mapping]] = ..., trajectories: _Optional[_Iterable[_Union[Trajectory, _Mapping]]] = ..., prompt: _Optional[str] = ..., model: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., hyper_parameters: _Optional[_Union[HyperParameters, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class DragRequest(_message.Message):
-    __slots__ = ("preparation", "preview_every", "include_raw")
+    __slots__ = ("preparation", "preview_every", "include_raw", "edit_id")
     PREPARATION_FIELD_NUMBER: _ClassVar[int]
     PREVIEW_EVERY_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_RAW_FIELD_NUMBER: _ClassVar[int]
+    EDIT_ID_FIELD_NUMBER: _ClassVar[int]
     preparation: PrepareRequest
     preview_every: int
     include_raw: bool
-    def __init__(self, preparation: _Optional[_Union[PrepareRequest, _Mapping]] = ..., preview_every: _Optional[int] = ..., include_raw: _Optional[bool] = ...) -> None: ...
+    edit_id: str
+    def __init__(self, preparation: _Optional[_Union[PrepareRequest, _Mapping]] = ..., preview_every: _Optional[int] = ..., include_raw: _Optional[bool] = ..., edit_id: _Optional[str] = ...) -> None: ...
+
+class FinishDragRequest(_message.Message):
+    __slots__ = ("edit_id",)
+    EDIT_ID_FIELD_NUMBER: _ClassVar[int]
+    edit_id: str
+    def __init__(self, edit_id: _Optional[str] = ...) -> None: ...
+
+class FinishDragResponse(_message.Message):
+    __slots__ = ("running",)
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    running: bool
+    def __init__(self, running: _Optional[bool] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("stage", "fraction", "eta_seconds", "queue_position", "step", "steps")
@@ -253,7 +267,7 @@ class PhaseSeconds(_message.Message):
     def __init__(self, phase: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("device", "dtype", "model", "daemon_version", "torch_version", "diffusers_version", "phases", "peak_memory_bytes", "drag_steps", "prepared_before", "config_json")
+    __slots__ = ("device", "dtype", "model", "daemon_version", "torch_version", "diffusers_version", "phases", "peak_memory_bytes", "drag_steps", "prepared_before", "config_json", "taken_early")
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -265,6 +279,7 @@ class Run(_message.Message):
     DRAG_STEPS_FIELD_NUMBER: _ClassVar[int]
     PREPARED_BEFORE_FIELD_NUMBER: _ClassVar[int]
     CONFIG_JSON_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_EARLY_FIELD_NUMBER: _ClassVar[int]
     device: str
     dtype: str
     model: str
@@ -276,7 +291,8 @@ class Run(_message.Message):
     drag_steps: int
     prepared_before: bool
     config_json: str
-    def __init__(self, device: _Optional[str] = ..., dtype: _Optional[str] = ..., model: _Optional[str] = ..., daemon_version: _Optional[str] = ..., torch_version: _Optional[str] = ..., diffusers_version: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[PhaseSeconds, _Mapping]]] = ..., peak_memory_bytes: _Optional[int] = ..., drag_steps: _Optional[int] = ..., prepared_before: _Optional[bool] = ..., config_json: _Optional[str] = ...) -> None: ...
+    taken_early: bool
+    def __init__(self, device: _Optional[str] = ..., dtype: _Optional[str] = ..., model: _Optional[str] = ..., daemon_version: _Optional[str] = ..., torch_version: _Optional[str] = ..., diffusers_version: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[PhaseSeconds, _Mapping]]] = ..., peak_memory_bytes: _Optional[int] = ..., drag_steps: _Optional[int] = ..., prepared_before: _Optional[bool] = ..., config_json: _Optional[str] = ..., taken_early: _Optional[bool] = ...) -> None: ...
 
 class EditedImage(_message.Message):
     __slots__ = ("region", "pixels", "raw", "run")

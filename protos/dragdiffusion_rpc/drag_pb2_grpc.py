@@ -54,6 +54,11 @@ class DragDiffusionStub:
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.DragRequest.SerializeToString,
                 response_deserializer=dragdiffusion__rpc_dot_drag__pb2.DragEvent.FromString,
                 _registered_method=True)
+        self.FinishDrag = channel.unary_unary(
+                '/dragdiffusion.v1.DragDiffusion/FinishDrag',
+                request_serializer=dragdiffusion__rpc_dot_drag__pb2.FinishDragRequest.SerializeToString,
+                response_deserializer=dragdiffusion__rpc_dot_drag__pb2.FinishDragResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/dragdiffusion.v1.DragDiffusion/GetStatus',
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.GetStatusRequest.SerializeToString,
@@ -107,6 +112,13 @@ class DragDiffusionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FinishDrag(self, request, context):
+        """"Take it now": the drag that has this edit_id stops dragging and ends as usual, with what it has reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -155,6 +167,11 @@ def add_DragDiffusionServicer_to_server(servicer, server):
                     servicer.Drag,
                     request_deserializer=dragdiffusion__rpc_dot_drag__pb2.DragRequest.FromString,
                     response_serializer=dragdiffusion__rpc_dot_drag__pb2.DragEvent.SerializeToString,
+            ),
+            'FinishDrag': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinishDrag,
+                    request_deserializer=dragdiffusion__rpc_dot_drag__pb2.FinishDragRequest.FromString,
+                    response_serializer=dragdiffusion__rpc_dot_drag__pb2.FinishDragResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -285,6 +302,33 @@ class DragDiffusion:
             '/dragdiffusion.v1.DragDiffusion/Drag',
             dragdiffusion__rpc_dot_drag__pb2.DragRequest.SerializeToString,
             dragdiffusion__rpc_dot_drag__pb2.DragEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinishDrag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dragdiffusion.v1.DragDiffusion/FinishDrag',
+            dragdiffusion__rpc_dot_drag__pb2.FinishDragRequest.SerializeToString,
+            dragdiffusion__rpc_dot_drag__pb2.FinishDragResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -101,6 +101,25 @@ def test_a_cancelled_edit_leaves_the_engine_usable(
     assert any(event.HasField("edited_image") for event in daemon.drag(request))
 
 
+def test_what_is_there_can_be_taken(daemon: Connection, image: Pixels, mask: Pixels) -> None:
+    endless = small(daemon, image, mask, drag_steps=2000)
+    endless.hyper_parameters.arrival_distance = 0
+    endless.hyper_parameters.drag_steps_per_timestep = 0
+    assert not daemon.finish_drag("mine")  # not yet
+    events = daemon.drag(rpc.DragRequest(preparation=endless, edit_id="mine"))
+    seen = [next(event for event in events if event.HasField("drag_step"))]
+    assert daemon.finish_drag("mine")
+    seen += events
+    header = next(event.edited_image for event in seen if event.HasField("edited_image"))
+    steps = sum(event.HasField("drag_step") for event in seen)
+    assert header.run.taken_early
+    assert header.run.drag_steps == steps < 2000
+    assert [e.progress.fraction for e in seen if e.HasField("progress")][-1] == 1.0
+    rows = b"".join(event.pixel_chunk.chunk for event in seen if event.HasField("pixel_chunk"))
+    assert to_pixels(header.pixels, rows)[..., 3].any()
+    assert not daemon.finish_drag("mine")  # no more
+
+
 def test_a_prompt_only_preparation_needs_no_points(
     daemon: Connection, image: Pixels, mask: Pixels
 ) -> None:

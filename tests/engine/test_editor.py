@@ -247,6 +247,56 @@ def test_cancelling_stops_within_one_step_and_leaves_the_model(
     assert _fingerprint(model) == before
 
 
+@pytest.mark.parametrize(
+    "config", [make_config(), reference_config()], ids=["default", "reference"]
+)
+def test_enough_ends_the_dragging_and_keeps_what_is_there(
+    model: DiffusionModel, config: Any
+) -> None:
+    config = replace(config, max_drag_steps=40, settle=True)
+    request, enough, events = make_request(config), Event(), []
+    before = _fingerprint(model)
+    session = run(editor.open_session(model, request, stop=Event()))
+    work = editor.drag(session, request, stop=Event(), enough=enough)
+    while not (events and isinstance(events[-1], DragStep) and events[-1].step == 3):
+        events.append(next(work))
+    enough.set()
+    taken = run(work)
+    assert (taken.drag_steps, taken.taken_early) == (3, True)
+
+    shorter = replace(request, config=replace(config, max_drag_steps=3))
+    three_steps = run(editor.drag(session, shorter, stop=Event()))
+    assert (three_steps.drag_steps, three_steps.taken_early) == (3, False)
+    np.testing.assert_array_equal(taken.image, three_steps.image)
+    assert _fingerprint(model) == before
+
+
+def test_enough_before_dragging_makes_one_step(model: DiffusionModel) -> None:
+    request, enough = make_request(make_config(max_drag_steps=40)), Event()
+    enough.set()
+    session = run(editor.open_session(model, request, stop=Event()))
+    taken = run(editor.drag(session, request, stop=Event(), enough=enough))
+    assert (taken.drag_steps, taken.taken_early) == (1, True)
+
+
+def test_enough_at_the_last_step_is_not_early(model: DiffusionModel) -> None:
+    request, enough = make_request(make_config(max_drag_steps=1)), Event()
+    enough.set()
+    session = run(editor.open_session(model, request, stop=Event()))
+    assert not run(editor.drag(session, request, stop=Event(), enough=enough)).taken_early
+
+
+def test_who_has_enough_can_still_cancel(model: DiffusionModel) -> None:
+    request, stop, enough = make_request(), Event(), Event()
+    session = run(editor.open_session(model, request, stop=Event()))
+    work = editor.drag(session, request, stop=stop, enough=enough)
+    enough.set()
+    next(work)
+    stop.set()
+    with pytest.raises(Cancelled):
+        run(work)
+
+
 def test_an_edit_that_is_dropped_leaves_the_model(model: DiffusionModel) -> None:
     request, before = make_request(make_config(lora=_LORA)), _fingerprint(model)
     session = run(editor.open_session(model, request, stop=Event()))

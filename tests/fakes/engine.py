@@ -89,17 +89,25 @@ class FakeEngine:
         return FakeSession(region, 1000, {"inversion": time.monotonic() - began})
 
     def drag(
-        self, session: FakeSession, request: DragRequest, *, stop: threading.Event
+        self,
+        session: FakeSession,
+        request: DragRequest,
+        *,
+        stop: threading.Event,
+        enough: threading.Event | None = None,
     ) -> Generator[EditEvent, None, EditedImage]:
         self._fail_if_asked(request.prompt)
         began = time.monotonic()
-        steps = request.config.max_drag_steps
+        done, steps = 0, request.config.max_drag_steps
         for step in range(1, steps + 1):
             self._work(stop, "drag")
+            done = step
             handles = tuple(_along(way, step / steps) for way in request.trajectories)
             yield DragStep(step, steps, loss=1.0 / step, handles=handles)
             if request.preview_every and step % request.preview_every == 0:
                 yield Preview(session.region, request.image[..., :3])
+            if enough is not None and enough.is_set():
+                break
         for step in range(1, request.config.num_inverted_steps + 1):
             self._work(stop, "denoise")
             yield StageStep(Stage.DENOISING, step, request.config.num_inverted_steps)
@@ -108,7 +116,8 @@ class FakeEngine:
         left, top, width, height = session.region
         image = moved[top : top + height, left : left + width]
         raw = image[..., :3].copy() if request.include_raw else None
-        return EditedImage(session.region, image, raw, steps, {"drag": time.monotonic() - began})
+        seconds = {"drag": time.monotonic() - began}
+        return EditedImage(session.region, image, raw, done, seconds, taken_early=done < steps)
 
     def free(self) -> None:
         return

@@ -79,6 +79,12 @@ class Connection:
         """The events; closing the iterator cancels."""
         return self._stream(self._stub.Drag, request)
 
+    def finish_drag(self, edit_id: str) -> bool:
+        """Let the drag that was sent with this edit_id end now, with what it has; False: there is none."""
+        request = rpc.FinishDragRequest(edit_id=edit_id)
+        with _errors_translated():
+            return self._short(self._stub.FinishDrag, request).running
+
     def status(self, timeout: float = _SHORT_SECONDS) -> rpc.GetStatusResponse:
         with _errors_translated():
             return self._short(self._stub.GetStatus, rpc.GetStatusRequest(), timeout)

@@ -210,6 +210,7 @@ def report(order: EditOrder, result: EditResult) -> dict[str, Any]:
         "peak_memory_bytes": run.peak_memory_bytes,
         "region": {"x": region.x, "y": region.y, "width": region.width, "height": region.height},
         "drag_steps": run.drag_steps,
+        "taken_early": run.taken_early,
         "losses": [step.loss for step in result.steps],
         "handle_tracks": [[[p.x, p.y] for p in step.handles] for step in result.steps],
         "config": json.loads(run.config_json),

@@ -13,6 +13,7 @@ from dragdiffusion import __version__
 from dragdiffusion.daemon import memory, wire
 from dragdiffusion.daemon.authentication import Activity
 from dragdiffusion.daemon.buffers import BufferStore
+from dragdiffusion.daemon.drags import NamedDrags
 from dragdiffusion.daemon.jobs import JobQueue, Queued
 from dragdiffusion.daemon.progress import PaceBook, ProgressMeter, plan
 from dragdiffusion.daemon.statuses import errors_as_statuses
@@ -49,6 +50,7 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
         self, workshop: Workshop, *, activity: Activity, stop_daemon: Callable[[], None]
     ) -> None:
         self._shop = workshop
+        self._drags = NamedDrags()
         self._activity = activity
         self._stop_daemon = stop_daemon
 
@@ -93,13 +95,19 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
     def Drag(
         self, request: rpc.DragRequest, context: grpc.ServicerContext
     ) -> Iterator[rpc.DragEvent]:
-        with self._statuses(context):
+        with self._statuses(context), self._drags.named(request.edit_id) as enough:
             source, defaults = self._model_and_defaults(request.preparation)
             order = wire.to_drag_request(request, self._shop.buffers, defaults)
             meter = self._meter(source, order, drag=True)
             work = self._shop.workbench.drag
-            for event in self._run(lambda stop: work(source, order, stop), context):
+            for event in self._run(lambda stop: work(source, order, stop, enough), context):
                 yield from _drag_events(event, meter, order.config)
+
+    def FinishDrag(
+        self, request: rpc.FinishDragRequest, context: grpc.ServicerContext
+    ) -> rpc.FinishDragResponse:
+        with self._statuses(context):
+            return rpc.FinishDragResponse(running=self._drags.finish(request.edit_id))
 
     # ---- the daemon ----
 

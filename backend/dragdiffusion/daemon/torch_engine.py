@@ -72,12 +72,17 @@ class TorchEngine:
             return (yield from editor.open_session(model, request, stop=stop))
 
     def drag(
-        self, session: EditSession, request: DragRequest, *, stop: threading.Event
+        self,
+        session: EditSession,
+        request: DragRequest,
+        *,
+        stop: threading.Event,
+        enough: threading.Event | None = None,
     ) -> Generator[EditEvent, None, EditedImage]:
         from dragdiffusion.engine import editor
 
         with _memory_errors_translated():
-            return (yield from editor.drag(session, request, stop=stop))
+            return (yield from editor.drag(session, request, stop=stop, enough=enough))
 
     def free(self) -> None:
         import torch

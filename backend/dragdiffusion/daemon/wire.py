@@ -194,6 +194,7 @@ def from_run(run: Run, config: DragConfig, version: str) -> rpc.Run:
         drag_steps=run.drag_steps,
         prepared_before=run.prepared_before,
         config_json=json.dumps(asdict(config)),
+        taken_early=run.taken_early,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from dragdiffusion.daemon import memory
@@ -63,7 +63,12 @@ class Engine(Protocol):
         self, model: Any, request: DragRequest, *, stop: threading.Event
     ) -> Generator[StageStep, None, Session]: ...
     def drag(
-        self, session: Any, request: DragRequest, *, stop: threading.Event
+        self,
+        session: Any,
+        request: DragRequest,
+        *,
+        stop: threading.Event,
+        enough: threading.Event | None = None,
     ) -> Generator[EditEvent, None, EditedImage]: ...
     def free(self) -> None:
         """Give unused memory back to the device and the system."""
@@ -86,6 +91,7 @@ class Run:
     peak_memory_bytes: int
     drag_steps: int
     prepared_before: bool
+    taken_early: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,14 +159,19 @@ class Workbench:
         yield from self._with_room(lambda: self._prepare(source, request, stop))
 
     def drag(
-        self, source: ModelSource, request: DragRequest, stop: threading.Event
+        self,
+        source: ModelSource,
+        request: DragRequest,
+        stop: threading.Event,
+        enough: threading.Event | None = None,
     ) -> Generator[EditEvent | Edited, None, None]:
+        """`stop` throws the edit away; `enough` makes what is there the result."""
         if not request.trajectories:
             raise InvalidRequest(
                 "Set at least one handle point and its target.",
                 field="preparation.trajectories",
             )
-        yield from self._with_room(lambda: self._drag(source, request, stop))
+        yield from self._with_room(lambda: self._drag(source, request, stop, enough))
 
     def _with_room(
         self, attempt: Callable[[], Generator[E, None, None]]
@@ -190,19 +201,24 @@ class Workbench:
         yield Prepared(session.region, self._run(source, phases, 0, before))
 
     def _drag(
-        self, source: ModelSource, request: DragRequest, stop: threading.Event
+        self,
+        source: ModelSource,
+        request: DragRequest,
+        stop: threading.Event,
+        enough: threading.Event | None,
     ) -> Generator[EditEvent | Edited, None, None]:
         self._validate(request)
         model = yield from self._model(source)
         session, before = yield from self._session(source, model, request, stop)
-        image = yield from self._engine.drag(session, request, stop=stop)
+        image = yield from self._engine.drag(session, request, stop=stop, enough=enough)
         phases = {} if before else dict(session.phase_seconds)
         phases |= {
             phase: seconds
             for phase, seconds in image.phase_seconds.items()
             if phase not in session.phase_seconds
         }
-        yield Edited(image, self._run(source, phases, image.drag_steps, before))
+        run = self._run(source, phases, image.drag_steps, before)
+        yield Edited(image, replace(run, taken_early=image.taken_early))
 
     def _validate(self, request: DragRequest) -> None:
         if request.trajectories:  # none of them are needed to prepare

@@ -134,6 +134,7 @@ class EditedImage:
     raw: Pixels | None  # (region.height, region.width, 3), the model's picture before compositing
     drag_steps: int
     phase_seconds: dict[str, float]  # "encode", "lora", "inversion", "drag", "denoise", "decode"
+    taken_early: bool = False  # the caller had enough before the dragging ended of itself
 
 
 EditEvent = StageStep | DragStep | Preview

@@ -4,7 +4,7 @@
     edited = yield from drag(session, request, stop=stop)          # once per edit
 
 Both are generators of typed progress events. Setting `stop` raises `Cancelled` within one iteration; however they end,
-the model is left as it was found.
+the model is left as it was found. Setting `enough` ends the dragging but not the edit: what is there becomes the result.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -170,9 +171,13 @@ def _invert(
 
 
 def drag(
-    session: EditSession, request: DragRequest, *, stop: Event
+    session: EditSession, request: DragRequest, *, stop: Event, enough: Event | None = None
 ) -> Generator[EditEvent, None, EditedImage]:
-    """Moves the handle points of a prepared image to their targets."""
+    """Moves the handle points of a prepared image to their targets.
+
+    Once `enough` is set, no iteration follows the one that runs; if none has begun, one is made. The latent is then denoised,
+    decoded and composited as always.
+    """
     # 1. Refuse what cannot work.
     validate(request)
     _validate_session(session, request)
@@ -183,11 +188,11 @@ def drag(
 
         # 3. Motion supervision and point tracking move the latent.
         with _timed("drag", seconds):
-            latent, level, num_steps = yield from _move_latent(session, request, problem, stop=stop)
+            moved = yield from _move_latent(request, problem, stop=stop, enough=enough or Event())
 
         # 4. Denoise it under reference-latent control.
         with _timed("denoise", seconds):
-            latent = yield from _denoise(problem, latent, level, stop=stop)
+            latent = yield from _denoise(problem, moved.latent, moved.level, stop=stop)
 
         # 5. Decode, and put the region back into the user's own pixels.
         with _timed("decode", seconds):
@@ -199,8 +204,9 @@ def drag(
         region=session.region,
         image=_composite(edited, request, session.region),
         raw=edited if request.include_raw else None,
-        drag_steps=num_steps,
+        drag_steps=moved.num_steps,
         phase_seconds=seconds,
+        taken_early=moved.taken_early,
     )
 
 
@@ -230,17 +236,28 @@ def pose(session: EditSession, request: DragRequest) -> DragProblem:
     return DragProblem(session.branch, space, config, trajectories, mask, lock)
 
 
+class _Moved(NamedTuple):
+    """The latent after the last iteration."""
+
+    latent: Float[Tensor, "1 c h w"]
+    level: int
+    num_steps: int
+    taken_early: bool = False
+
+
 def _move_latent(
-    session: EditSession, request: DragRequest, problem: DragProblem, *, stop: Event
-) -> Generator[EditEvent, None, tuple[Float[Tensor, "1 c h w"], int, int]]:
-    """The moved latent, its level, and the number of iterations."""
-    latent, level, num_steps = session.branch.latents[-1], session.branch.top_level, 0
-    for moved in optimize(problem, stop=stop):
-        latent, level, num_steps = moved.latent, moved.level, moved.drag_step.step
-        yield moved.drag_step
-        if request.preview_every and num_steps % request.preview_every == 0:
-            yield _preview(problem, moved)
-    return latent, level, num_steps
+    request: DragRequest, problem: DragProblem, *, stop: Event, enough: Event
+) -> Generator[EditEvent, None, _Moved]:
+    branch = problem.branch
+    moved = _Moved(branch.latents[-1], branch.top_level, 0)
+    for step in optimize(problem, stop=stop):
+        moved = _Moved(step.latent, step.level, step.drag_step.step)
+        yield step.drag_step
+        if enough.is_set():
+            return moved._replace(taken_early=moved.num_steps < request.config.max_drag_steps)
+        if request.preview_every and moved.num_steps % request.preview_every == 0:
+            yield _preview(problem, step)
+    return moved
 
 
 @torch.no_grad()
