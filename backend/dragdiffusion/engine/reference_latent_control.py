@@ -42,7 +42,8 @@ def record_reference(unet: Any, *, start_layer: int) -> Iterator[list[KeyValue]]
     """The list that is given receives the keys and values of the passes made inside."""
     recorded: list[KeyValue] = []
 
-    def record(key_value: KeyValue) -> KeyValue:
+    def record(attn: Attention, hidden_states: Tensor) -> KeyValue:
+        key_value = KeyValue(attn.to_k(hidden_states), attn.to_v(hidden_states))
         recorded.append(KeyValue(key_value.key.detach(), key_value.value.detach()))
         return key_value
 
@@ -61,18 +62,18 @@ def reference_latent_control(
         yield
 
 
-def _replay(recorded: KeyValue) -> Callable[[KeyValue], KeyValue]:
-    def replay(own: KeyValue) -> KeyValue:
-        return KeyValue(recorded.key.to(own.key), recorded.value.to(own.value))
+def _replay(recorded: KeyValue) -> Callable[[Attention, Tensor], KeyValue]:
+    def replay(_attn: Attention, hidden_states: Tensor) -> KeyValue:
+        return KeyValue(recorded.key.to(hidden_states), recorded.value.to(hidden_states))
 
     return replay
 
 
 class _SelfAttention:
-    """Scaled dot-product attention whose keys and values pass through `exchange`."""
+    """Scaled dot-product attention to the keys and values that `key_value` gives."""
 
-    def __init__(self, exchange: Callable[[KeyValue], KeyValue]) -> None:
-        self._exchange = exchange
+    def __init__(self, key_value: Callable[[Attention, Tensor], KeyValue]) -> None:
+        self._key_value = key_value
 
     def __call__(
         self,
@@ -82,8 +83,7 @@ class _SelfAttention:
         attention_mask: Tensor | None = None,
     ) -> Float[Tensor, "b n c"]:
         del encoder_hidden_states, attention_mask  # none in self-attention
-        own = KeyValue(attn.to_k(hidden_states), attn.to_v(hidden_states))
-        key, value = self._exchange(own)
+        key, value = self._key_value(attn, hidden_states)
         query = attn.to_q(hidden_states)
         query, key, value = (_split_heads(t, attn.heads) for t in (query, key, value))
         attended = scaled_dot_product_attention(query, key, value)
