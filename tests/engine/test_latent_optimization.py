@@ -1,5 +1,8 @@
 """The bookkeeping of the loop."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -7,6 +10,7 @@ import pytest
 import torch
 
 from dragdiffusion.engine import editor
+from dragdiffusion.engine.config import DragConfig
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import FeaturePoint, Point, Trajectory
 from dragdiffusion.engine.latent_optimization import HandleProgress, optimize
@@ -64,6 +68,32 @@ def test_the_mask_term_holds_the_latent_outside_the_mask(model: DiffusionModel) 
         *_, last = optimize(editor.pose(session, request), stop=Event())
         changes.append(float((last.latent - session.branch.latents[-1])[..., 4:].abs().sum()))
     assert changes[1] != pytest.approx(changes[0])
+
+
+@pytest.mark.parametrize("make", [make_config, reference_config])
+def test_what_was_recorded_is_what_the_loop_would_see(
+    model: DiffusionModel, make: Callable[[], DragConfig]
+) -> None:
+    request = make_request(make(), mask=_left_half())
+    session = run(editor.open_session(model, request, stop=Event()))
+    unrecorded = replace(session, branch=replace(session.branch, views={}))
+    results, passes = [], []
+    for prepared in (session, unrecorded):
+        with _counted_passes(model) as count:
+            steps = list(optimize(editor.pose(prepared, request), stop=Event()))
+        results.append(steps[-1].latent)
+        passes.append(len(count))
+    torch.testing.assert_close(*results, rtol=0, atol=1e-6)
+    levels = len({step.level for step in steps})
+    assert passes[1] - passes[0] == levels == len(session.branch.views)
+
+
+@contextmanager
+def _counted_passes(model: DiffusionModel) -> Iterator[list[None]]:
+    passes: list[None] = []
+    hook = model.unet.conv_in.register_forward_hook(lambda *_: passes.append(None))
+    yield passes
+    hook.remove()
 
 
 def test_more_levels_than_iterations_need(model: DiffusionModel) -> None:

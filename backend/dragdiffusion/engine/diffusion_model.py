@@ -119,7 +119,7 @@ class DiffusionModel:
         block: int,
     ) -> Float[Tensor, "1 f frows fcols"]:
         """F(z), the output of an up block; the pass ends there."""
-        with self._tap(block, stop=True) as tapped, suppress(_FeaturesReached):
+        with self.tap(block, stop=True) as tapped, suppress(_FeaturesReached):
             self.predict_noise(latent, timestep, prompt)
         return tapped[0].float()
 
@@ -131,12 +131,13 @@ class DiffusionModel:
         *,
         block: int,
     ) -> tuple[Float[Tensor, "1 c rows cols"], Float[Tensor, "1 f frows fcols"]]:
-        with self._tap(block, stop=False) as tapped:
+        with self.tap(block) as tapped:
             noise = self.predict_noise(latent, timestep, prompt)
         return noise, tapped[0].float()
 
     @contextmanager
-    def _tap(self, block: int, *, stop: bool) -> Iterator[list[Tensor]]:
+    def tap(self, block: int, *, stop: bool = False) -> Iterator[list[Tensor]]:
+        """The list that is given receives the block's output of the passes made inside."""
         tapped: list[Tensor] = []
 
         def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -60,7 +60,8 @@ class EditSession:
     def num_bytes(self) -> int:
         factors = [factor for pair in self.lora.values() for factor in pair]
         kept = [t for layers in self.branch.key_values for pair in layers for t in pair]
-        tensors = [*factors, *kept, *self.branch.latents, self.branch.prompts]
+        views = [tensor for view in self.branch.views.values() for tensor in view]
+        tensors = [*factors, *kept, *views, *self.branch.latents, self.branch.prompts]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

@@ -50,6 +50,23 @@ class LatentStep(NamedTuple):
     level: int
 
 
+class Fetched:
+    """A scalar on its way from the device: the wait for it is when it is read."""
+
+    def __init__(self, scalar: Float[Tensor, ""]) -> None:
+        on_cuda = scalar.device.type == "cuda"
+        self._scalar = scalar.detach()
+        self._arrival = torch.cuda.Event() if on_cuda else None
+        if self._arrival is not None:
+            self._scalar = self._scalar.to("cpu", non_blocking=True)
+            self._arrival.record()
+
+    def value(self) -> float:
+        if self._arrival is not None:
+            self._arrival.synchronize()
+        return float(self._scalar)
+
+
 class HandleProgress:
     """Where every handle is, and which point of its trajectory comes next."""
 
@@ -106,11 +123,11 @@ def optimize(problem: DragProblem, *, stop: Event) -> Iterator[LatentStep]:
         level -= 1
 
 
-def _report(problem: DragProblem, progress: HandleProgress, step: int, loss: float) -> DragStep:
+def _report(problem: DragProblem, progress: HandleProgress, step: int, loss: Fetched) -> DragStep:
     return DragStep(
         step=step,
         max_steps=problem.config.max_drag_steps,
-        loss=loss,
+        loss=loss.value(),
         handles=tuple(problem.space.to_image(handle) for handle in progress.handles),
     )
 
@@ -122,8 +139,7 @@ class _LevelOptimizer:
         self, problem: DragProblem, latent: Float[Tensor, "1 c h w"], *, level: int
     ) -> None:
         self._problem, self._level = problem, level
-        with torch.no_grad():
-            self._reference_lower, self._reference = self._look(problem.branch.latents[level])
+        self._reference_lower, self._reference = self._reference_view()
         self._templates = read_templates(self._reference, problem.handles)
         self._latent = latent.detach().clone().requires_grad_(True)
         self._adam = torch.optim.Adam([self._latent], lr=problem.config.learning_rate)
@@ -133,7 +149,7 @@ class _LevelOptimizer:
         return self._latent.detach().clone()
 
     @torch.enable_grad()
-    def iterate(self, progress: HandleProgress, *, track: bool) -> float | None:
+    def iterate(self, progress: HandleProgress, *, track: bool) -> Fetched | None:
         """One iteration; None, and the latent as it was, where every handle has arrived."""
         lower, features = self._look(self._latent)
         if track:
@@ -141,8 +157,20 @@ class _LevelOptimizer:
         if all(progress.arrived) and not self._problem.config.settle:
             return None
         loss = self._motion_loss(features, progress) + self._mask_loss(lower)
+        reported = Fetched(loss)  # before the backward pass: nothing waits for that
         self._descend(loss)
-        return float(loss.detach())
+        return reported
+
+    def _reference_view(self) -> tuple[Float[Tensor, "1 c h w"] | None, FeatureGrid]:
+        """As it was recorded with the branch, else what `_look` sees: the same."""
+        branch = self._problem.branch
+        if branch.feature_block == self._problem.config.feature_block and (
+            self._level in branch.views
+        ):
+            view = branch.views[self._level]
+            return view.lower, self._grid(view.features)
+        with torch.no_grad():
+            return self._look(branch.latents[self._level])
 
     def _look(
         self, latent: Float[Tensor, "1 c h w"]

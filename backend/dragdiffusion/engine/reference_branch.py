@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from threading import Event
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -24,6 +26,13 @@ from dragdiffusion.engine.reference_latent_control import (
 _DEVICE_SHARE = 0.25  # of the device's free memory that recorded keys and values may take
 
 
+class ReferenceView(NamedTuple):
+    """What the drag loop compares with at one level."""
+
+    lower: Float[Tensor, "1 c h w"]  # z⁰ one DDIM step lower
+    features: Float[Tensor, "1 f h w"]  # F_0
+
+
 @dataclass(frozen=True, eq=False)
 class ReferenceBranch:
     """Made once per image; no edit changes it."""
@@ -35,6 +44,8 @@ class ReferenceBranch:
     start_layer: int
     latents: tuple[Float[Tensor, "1 c h w"], ...]  # z_0 … z_n
     key_values: tuple[ReferenceKeyValues, ...]  # of level 0 (none), 1, …, n
+    feature_block: int = 0  # whose output the views' features are
+    views: Mapping[int, ReferenceView] = field(default_factory=dict)  # by level, those known
 
     @property
     def top_level(self) -> int:
@@ -58,6 +69,7 @@ def record_branch(
     top = len(inverted) - 1
     latents = list(inverted)
     key_values: list[ReferenceKeyValues] = [()] * len(inverted)
+    views: dict[int, ReferenceView] = {}
     branch = ReferenceBranch(
         model,
         schedule,
@@ -66,26 +78,41 @@ def record_branch(
         start_layer=config.reference_start_layer,
         latents=inverted,
         key_values=tuple(key_values),
+        feature_block=config.feature_block,
     )
+    lowest_dragged = top - _num_dragged_levels(config)
     for level in range(top, 0, -1):
         check_stop(stop)
-        lower, recorded = _record_step(branch, latents[level], level=level)
+        view, recorded = _record_step(branch, latents[level], level=level)
+        if level > lowest_dragged:
+            views[level] = view
         if top - level >= config.reference_start_step:
             key_values[level] = recorded
         if not config.reference_from_inversion:
-            latents[level - 1] = lower
-        branch = replace(branch, latents=tuple(latents), key_values=tuple(key_values))
+            latents[level - 1] = view.lower
+        branch = replace(
+            branch, latents=tuple(latents), key_values=tuple(key_values), views=dict(views)
+        )
         yield branch
+
+
+def _num_dragged_levels(config: DragConfig) -> int:
+    """At which the drag loop will look; with guidance it sees what recording does not."""
+    if config.guidance_scale != 1:
+        return 0
+    steps_per_level = config.drag_steps_per_timestep
+    return math.ceil(config.max_drag_steps / steps_per_level) if steps_per_level else 1
 
 
 @torch.no_grad()
 def _record_step(
     branch: ReferenceBranch, latent: Float[Tensor, "1 c h w"], *, level: int
-) -> tuple[Float[Tensor, "1 c h w"], ReferenceKeyValues]:
-    with record_reference(branch.model.unet, start_layer=branch.start_layer) as recorded:
+) -> tuple[ReferenceView, ReferenceKeyValues]:
+    recording = record_reference(branch.model.unet, start_layer=branch.start_layer)
+    with recording as recorded, branch.model.tap(branch.feature_block) as tapped:
         noise = _noise(branch, latent, level=level)
     kept = tuple(KeyValue(*(_stored(t, branch) for t in pair)) for pair in recorded)
-    return branch.schedule.down(noise, latent, level), kept
+    return ReferenceView(branch.schedule.down(noise, latent, level), tapped[0][-1:]), kept
 
 
 def _stored(tensor: Tensor, branch: ReferenceBranch) -> Tensor:
