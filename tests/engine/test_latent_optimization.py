@@ -70,7 +70,9 @@ def test_the_mask_term_holds_the_latent_outside_the_mask(model: DiffusionModel) 
     assert changes[1] != pytest.approx(changes[0])
 
 
-@pytest.mark.parametrize("make", [make_config, reference_config])
+@pytest.mark.parametrize(
+    "make", [make_config, reference_config, lambda: reference_config(guidance_scale=3.0)]
+)
 def test_what_was_recorded_is_what_the_loop_would_see(
     model: DiffusionModel, make: Callable[[], DragConfig]
 ) -> None:

@@ -16,6 +16,7 @@ from diffusers import DDIMScheduler
 from jaxtyping import Float
 from torch import Tensor
 
+from dragdiffusion.engine import guidance
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import check_stop
 
@@ -132,11 +133,7 @@ def guided_noise(
     level: int,
     guidance_scale: float,
 ) -> Float[Tensor, "1 c h w"]:
-    """ε; with classifier-free guidance `prompts` is (empty prompt, prompt)."""
-    batch = latent.expand(len(prompts), -1, -1, -1)
+    """ε; with classifier-free guidance `prompts` is (negative prompt, prompt)."""
+    batch = guidance.for_every_prompt(latent, prompts)
     prediction = model.predict_noise(batch, schedule.timestep(level), prompts)
-    noise = schedule.noise(prediction, batch, level)
-    if len(prompts) == 1:
-        return noise
-    unconditional, conditional = noise.chunk(2)
-    return unconditional + guidance_scale * (conditional - unconditional)
+    return guidance.guided_noise(schedule.noise(prediction, batch, level), guidance_scale)

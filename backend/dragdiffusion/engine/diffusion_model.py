@@ -90,6 +90,14 @@ class DiffusionModel:
         )
         return self.text_encoder(tokens.input_ids.to(self.device))[0]
 
+    def embed_prompts(
+        self, prompt: str, *, negative_prompt: str = "", guided: bool
+    ) -> Float[Tensor, "b tokens d"]:
+        """Guided: (negative prompt, prompt)."""
+        if not guided:
+            return self.embed_prompt(prompt)
+        return torch.cat([self.embed_prompt(negative_prompt), self.embed_prompt(prompt)])
+
     @torch.no_grad()
     def encode(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 c rows cols"]:
         """z_0, the mean of the VAE's posterior, scaled."""
@@ -112,12 +120,12 @@ class DiffusionModel:
 
     def features(
         self,
-        latent: Float[Tensor, "1 c rows cols"],
+        latent: Float[Tensor, "b c rows cols"],
         timestep: int,
-        prompt: Float[Tensor, "1 tokens d"],
+        prompt: Float[Tensor, "b tokens d"],
         *,
         block: int,
-    ) -> Float[Tensor, "1 f frows fcols"]:
+    ) -> Float[Tensor, "b f frows fcols"]:
         """F(z), the output of an up block; the pass ends there."""
         with self.tap(block, stop=True) as tapped, suppress(_FeaturesReached):
             self.predict_noise(latent, timestep, prompt)
@@ -125,12 +133,12 @@ class DiffusionModel:
 
     def noise_and_features(
         self,
-        latent: Float[Tensor, "1 c rows cols"],
+        latent: Float[Tensor, "b c rows cols"],
         timestep: int,
-        prompt: Float[Tensor, "1 tokens d"],
+        prompt: Float[Tensor, "b tokens d"],
         *,
         block: int,
-    ) -> tuple[Float[Tensor, "1 c rows cols"], Float[Tensor, "1 f frows fcols"]]:
+    ) -> tuple[Float[Tensor, "b c rows cols"], Float[Tensor, "b f frows fcols"]]:
         with self.tap(block) as tapped:
             noise = self.predict_noise(latent, timestep, prompt)
         return noise, tapped[0].float()

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from dragdiffusion.engine import geometry, images, lora
 from dragdiffusion.engine.config import DragConfig
-from dragdiffusion.engine.ddim import DdimSchedule, invert
+from dragdiffusion.engine.ddim import DdimSchedule, guided_noise, invert
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import (
     DragRequest,
@@ -101,7 +101,7 @@ def open_session(
     with _timed("encode", seconds):
         space = _plan(model, request)
         latent = model.encode(images.to_working_image(request.image, space))
-        prompts = _embed_prompts(model, request.prompt, config)
+        prompts = model.embed_prompts(request.prompt, guided=config.guidance_scale != 1)
     yield StageStep(Stage.ENCODING, 1, 1)
 
     # 2. LoRA: the model learns this one image.
@@ -119,15 +119,6 @@ def open_session(
 def _plan(model: DiffusionModel, request: DragRequest) -> WorkingSpace:
     region = geometry.plan_region(request)
     return geometry.plan_working_space(region, request.config, multiple=model.vae_factor)
-
-
-def _embed_prompts(
-    model: DiffusionModel, prompt: str, config: DragConfig
-) -> Float[Tensor, "b tokens d"]:
-    embedded = model.embed_prompt(prompt)
-    if config.guidance_scale == 1:
-        return embedded
-    return torch.cat([model.embed_prompt(""), embedded])
 
 
 def _fine_tune(
@@ -265,9 +256,14 @@ def _move_latent(
 def _preview(problem: DragProblem, moved: LatentStep) -> Preview:
     """The picture that the latent stands for, in one step: as good as a preview has to be."""
     branch, model = problem.branch, problem.branch.model
-    timestep = branch.schedule.timestep(moved.level)
-    prediction = model.predict_noise(moved.latent, timestep, branch.prompt)
-    noise = branch.schedule.noise(prediction, moved.latent, moved.level)
+    noise = guided_noise(
+        model,
+        branch.schedule,
+        moved.latent,
+        branch.prompts,
+        level=moved.level,
+        guidance_scale=branch.guidance_scale,
+    )
     picture = model.decode(branch.schedule.picture(noise, moved.latent, moved.level))
     return Preview(problem.space.region, images.to_pixels(images.unpad(picture, problem.space)))
 

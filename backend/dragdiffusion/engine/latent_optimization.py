@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dragdiffusion.engine import guidance
 from dragdiffusion.engine.config import DragConfig, SupervisionTarget
 from dragdiffusion.engine.drag_types import DragStep, FeaturePoint
 from dragdiffusion.engine.errors import check_stop
@@ -177,14 +178,17 @@ class _LevelOptimizer:
     ) -> tuple[Float[Tensor, "1 c h w"] | None, FeatureGrid]:
         """The latent one DDIM step lower, where the mask term needs it, and F."""
         branch, block = self._problem.branch, self._problem.config.feature_block
-        timestep = branch.schedule.timestep(self._level)
+        timestep, prompts = branch.schedule.timestep(self._level), branch.prompts
+        batch = guidance.for_every_prompt(latent, prompts)
         if not self._has_mask_term:
-            features = branch.model.features(latent, timestep, branch.prompt, block=block)
-            return None, self._grid(features)
+            features = branch.model.features(batch, timestep, prompts, block=block)
+            return None, self._grid(guidance.guided_features(features, branch.guidance_scale))
         prediction, features = branch.model.noise_and_features(
-            latent, timestep, branch.prompt, block=block
+            batch, timestep, prompts, block=block
         )
-        noise = branch.schedule.noise(prediction, latent, self._level)
+        noises = branch.schedule.noise(prediction, batch, self._level)
+        noise = guidance.guided_noise(noises, branch.guidance_scale)
+        features = guidance.guided_features(features, branch.guidance_scale)
         return branch.schedule.down(noise, latent, self._level), self._grid(features)
 
     @property

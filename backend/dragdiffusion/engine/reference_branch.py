@@ -16,6 +16,7 @@ from dragdiffusion.engine.config import DragConfig
 from dragdiffusion.engine.ddim import DdimSchedule, guided_noise
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import check_stop
+from dragdiffusion.engine.guidance import guided_features
 from dragdiffusion.engine.reference_latent_control import (
     KeyValue,
     ReferenceKeyValues,
@@ -39,7 +40,7 @@ class ReferenceBranch:
 
     model: DiffusionModel
     schedule: DdimSchedule
-    prompts: Float[Tensor, "b tokens d"]  # the prompt; with guidance (empty prompt, prompt)
+    prompts: Float[Tensor, "b tokens d"]  # the prompt; with guidance (negative prompt, prompt)
     guidance_scale: float
     start_layer: int
     latents: tuple[Float[Tensor, "1 c h w"], ...]  # z_0 … z_n
@@ -50,10 +51,6 @@ class ReferenceBranch:
     @property
     def top_level(self) -> int:
         return len(self.latents) - 1
-
-    @property
-    def prompt(self) -> Float[Tensor, "1 tokens d"]:
-        return self.prompts[-1:]
 
 
 def record_branch(
@@ -97,9 +94,7 @@ def record_branch(
 
 
 def _num_dragged_levels(config: DragConfig) -> int:
-    """At which the drag loop will look; with guidance it sees what recording does not."""
-    if config.guidance_scale != 1:
-        return 0
+    """At which the drag loop will look."""
     steps_per_level = config.drag_steps_per_timestep
     return math.ceil(config.max_drag_steps / steps_per_level) if steps_per_level else 1
 
@@ -112,7 +107,8 @@ def _record_step(
     with recording as recorded, branch.model.tap(branch.feature_block) as tapped:
         noise = _noise(branch, latent, level=level)
     kept = tuple(KeyValue(*(_stored(t, branch) for t in pair)) for pair in recorded)
-    return ReferenceView(branch.schedule.down(noise, latent, level), tapped[0][-1:]), kept
+    features = guided_features(tapped[0], branch.guidance_scale)
+    return ReferenceView(branch.schedule.down(noise, latent, level), features), kept
 
 
 def _stored(tensor: Tensor, branch: ReferenceBranch) -> Tensor:
