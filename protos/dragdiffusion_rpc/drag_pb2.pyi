@@ -43,6 +43,7 @@ class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STAGE_DRAGGING: _ClassVar[Stage]
     STAGE_DENOISING: _ClassVar[Stage]
     STAGE_COMPOSITING: _ClassVar[Stage]
+    STAGE_SAMPLING: _ClassVar[Stage]
 PIXEL_FORMAT_UNSPECIFIED: PixelFormat
 PIXEL_FORMAT_RGBA8: PixelFormat
 PIXEL_FORMAT_RGB8: PixelFormat
@@ -65,6 +66,7 @@ STAGE_INVERTING: Stage
 STAGE_DRAGGING: Stage
 STAGE_DENOISING: Stage
 STAGE_COMPOSITING: Stage
+STAGE_SAMPLING: Stage
 
 class BufferReference(_message.Message):
     __slots__ = ("sha256", "width", "height", "format")
@@ -184,8 +186,34 @@ class HyperParameters(_message.Message):
     settle: bool
     def __init__(self, num_inference_steps: _Optional[int] = ..., inversion_strength: _Optional[float] = ..., max_drag_steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., mask_weight: _Optional[float] = ..., supervision_radius: _Optional[int] = ..., tracking_radius: _Optional[int] = ..., arrival_distance: _Optional[float] = ..., drag_steps_per_timestep: _Optional[int] = ..., lora_steps: _Optional[int] = ..., lora_rank: _Optional[int] = ..., lora_learning_rate: _Optional[float] = ..., lora_batch_size: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., reference_start_step: _Optional[int] = ..., reference_start_layer: _Optional[int] = ..., feature_block: _Optional[int] = ..., feature_scale: _Optional[float] = ..., lock_outside_mask: _Optional[bool] = ..., pixel_centres: _Optional[bool] = ..., supervision_target: _Optional[_Union[SupervisionTarget, str]] = ..., working_size: _Optional[int] = ..., fit: _Optional[_Union[Fit, str]] = ..., reference_from_inversion: _Optional[bool] = ..., settle: _Optional[bool] = ...) -> None: ...
 
+class Generation(_message.Message):
+    __slots__ = ("prompt", "negative_prompt", "seed", "num_inference_steps", "guidance_scale", "width", "height")
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    NUM_INFERENCE_STEPS_FIELD_NUMBER: _ClassVar[int]
+    GUIDANCE_SCALE_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    prompt: str
+    negative_prompt: str
+    seed: int
+    num_inference_steps: int
+    guidance_scale: float
+    width: int
+    height: int
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+
+class GenerateRequest(_message.Message):
+    __slots__ = ("model", "generation")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    generation: Generation
+    def __init__(self, model: _Optional[str] = ..., generation: _Optional[_Union[Generation, _Mapping]] = ...) -> None: ...
+
 class PrepareRequest(_message.Message):
-    __slots__ = ("image", "mask", "region", "trajectories", "prompt", "model", "mode", "hyper_parameters", "seed")
+    __slots__ = ("image", "mask", "region", "trajectories", "prompt", "model", "mode", "hyper_parameters", "seed", "generation")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
@@ -195,6 +223,7 @@ class PrepareRequest(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     HYPER_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
     image: BufferReference
     mask: BufferReference
     region: Rectangle
@@ -204,7 +233,8 @@ class PrepareRequest(_message.Message):
     mode: Mode
     hyper_parameters: HyperParameters
     seed: int
-    def __init__(self, image: _Optional[_Union[BufferReference, _Mapping]] = ..., mask: _Optional[_Union[BufferReference, _Mapping]] = ..., region: _Optional[_Union[Rectangle, _Mapping]] = ..., trajectories: _Optional[_Iterable[_Union[Trajectory, _Mapping]]] = ..., prompt: _Optional[str] = ..., model: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., hyper_parameters: _Optional[_Union[HyperParameters, _Mapping]] = ..., seed: _Optional[int] = ...) -> None: ...
+    generation: Generation
+    def __init__(self, image: _Optional[_Union[BufferReference, _Mapping]] = ..., mask: _Optional[_Union[BufferReference, _Mapping]] = ..., region: _Optional[_Union[Rectangle, _Mapping]] = ..., trajectories: _Optional[_Iterable[_Union[Trajectory, _Mapping]]] = ..., prompt: _Optional[str] = ..., model: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., hyper_parameters: _Optional[_Union[HyperParameters, _Mapping]] = ..., seed: _Optional[int] = ..., generation: _Optional[_Union[Generation, _Mapping]] = ...) -> None: ...
 
 class DragRequest(_message.Message):
     __slots__ = ("preparation", "preview_every", "include_raw", "edit_id")
@@ -323,6 +353,26 @@ class PixelChunk(_message.Message):
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     chunk: bytes
     def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
+
+class GenerateEvent(_message.Message):
+    __slots__ = ("progress", "generated_image", "pixel_chunk")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_IMAGE_FIELD_NUMBER: _ClassVar[int]
+    PIXEL_CHUNK_FIELD_NUMBER: _ClassVar[int]
+    progress: Progress
+    generated_image: GeneratedImage
+    pixel_chunk: PixelChunk
+    def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., generated_image: _Optional[_Union[GeneratedImage, _Mapping]] = ..., pixel_chunk: _Optional[_Union[PixelChunk, _Mapping]] = ...) -> None: ...
+
+class GeneratedImage(_message.Message):
+    __slots__ = ("pixels", "generation", "run")
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    pixels: BufferReference
+    generation: Generation
+    run: Run
+    def __init__(self, pixels: _Optional[_Union[BufferReference, _Mapping]] = ..., generation: _Optional[_Union[Generation, _Mapping]] = ..., run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class PrepareEvent(_message.Message):
     __slots__ = ("progress", "prepared")

@@ -44,6 +44,11 @@ class DragDiffusionStub:
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.UploadRequest.SerializeToString,
                 response_deserializer=dragdiffusion__rpc_dot_drag__pb2.UploadResponse.FromString,
                 _registered_method=True)
+        self.Generate = channel.unary_stream(
+                '/dragdiffusion.v1.DragDiffusion/Generate',
+                request_serializer=dragdiffusion__rpc_dot_drag__pb2.GenerateRequest.SerializeToString,
+                response_deserializer=dragdiffusion__rpc_dot_drag__pb2.GenerateEvent.FromString,
+                _registered_method=True)
         self.Prepare = channel.unary_stream(
                 '/dragdiffusion.v1.DragDiffusion/Prepare',
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.PrepareRequest.SerializeToString,
@@ -93,6 +98,13 @@ class DragDiffusionServicer:
 
     def Upload(self, request_iterator, context):
         """Uploads one pixel buffer: a header, then its bytes in chunks of at most 1 MiB.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Generate(self, request, context):
+        """Makes an image from a prompt and keeps the way on which it came: a Drag on it starts there (PrepareRequest.generation).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,6 +169,11 @@ def add_DragDiffusionServicer_to_server(servicer, server):
                     servicer.Upload,
                     request_deserializer=dragdiffusion__rpc_dot_drag__pb2.UploadRequest.FromString,
                     response_serializer=dragdiffusion__rpc_dot_drag__pb2.UploadResponse.SerializeToString,
+            ),
+            'Generate': grpc.unary_stream_rpc_method_handler(
+                    servicer.Generate,
+                    request_deserializer=dragdiffusion__rpc_dot_drag__pb2.GenerateRequest.FromString,
+                    response_serializer=dragdiffusion__rpc_dot_drag__pb2.GenerateEvent.SerializeToString,
             ),
             'Prepare': grpc.unary_stream_rpc_method_handler(
                     servicer.Prepare,
@@ -248,6 +265,33 @@ class DragDiffusion:
             '/dragdiffusion.v1.DragDiffusion/Upload',
             dragdiffusion__rpc_dot_drag__pb2.UploadRequest.SerializeToString,
             dragdiffusion__rpc_dot_drag__pb2.UploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Generate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dragdiffusion.v1.DragDiffusion/Generate',
+            dragdiffusion__rpc_dot_drag__pb2.GenerateRequest.SerializeToString,
+            dragdiffusion__rpc_dot_drag__pb2.GenerateEvent.FromString,
             options,
             channel_credentials,
             insecure,

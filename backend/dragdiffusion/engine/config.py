@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from dragdiffusion.engine.errors import InvalidRequest
@@ -105,6 +105,39 @@ class DragConfig:
         return max(1, round(self.num_inference_steps * self.inversion_strength))
 
 
-def _require(holds: bool, name: str, range_text: str) -> None:
+@dataclass(frozen=True)
+class Generation:
+    """How a model makes a picture from a prompt, complete. The defaults are Stable Diffusion 1.5's."""
+
+    prompt: str = ""
+    negative_prompt: str = ""  # what the picture is not to show; counts where there is guidance
+    seed: int = 0
+    num_inference_steps: int = 50  # T, DDIM steps
+    guidance_scale: float = 7.5  # classifier-free guidance; 1: none
+    width: int = 512  # pixels
+    height: int = 512
+
+    def __post_init__(self) -> None:
+        steps, at = self.num_inference_steps, "generation"
+        _require(1 <= steps <= 1000, "num_inference_steps", "between 1 and 1000", at)
+        _require(1 <= self.guidance_scale <= 100, "guidance_scale", "between 1 and 100", at)
+        for name, side in (("width", self.width), ("height", self.height)):
+            fits = 32 <= side <= 4096 and side % 8 == 0
+            _require(fits, name, "a multiple of 8 between 32 and 4096", at)
+
+    def settle(self, config: DragConfig) -> DragConfig:
+        """The hyper-parameters of a drag on such a picture: what follows from how it was made."""
+        return replace(
+            config,
+            num_inference_steps=self.num_inference_steps,
+            guidance_scale=self.guidance_scale,
+            lora=replace(config.lora, steps=0),  # the model knows what it made itself
+            working_size=self.width,
+            fit=Fit.WIDTH,
+            reference_from_inversion=True,  # the sampling trajectory is exact
+        )
+
+
+def _require(holds: bool, name: str, range_text: str, message: str = "hyper_parameters") -> None:
     if not holds:
-        raise InvalidRequest(f"{name} must be {range_text}.", field=f"hyper_parameters.{name}")
+        raise InvalidRequest(f"{name} must be {range_text}.", field=f"{message}.{name}")

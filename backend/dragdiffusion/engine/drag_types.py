@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dragdiffusion.engine.config import DragConfig
+from dragdiffusion.engine.config import DragConfig, Generation
 from dragdiffusion.engine.errors import InvalidRequest
 
 Pixels = npt.NDArray[np.uint8]  # (h, w, channels) or, for masks, (h, w)
@@ -83,6 +83,7 @@ class DragRequest:
     region: Rectangle | None = None  # where the model works; None: planned from mask and points
     preview_every: int = 0  # iterations between decoded previews; 0: none
     include_raw: bool = False  # also give the model's picture before compositing
+    generation: Generation | None = None  # how the image was made; None: not by the model
 
 
 class Stage(str, Enum):
@@ -90,6 +91,7 @@ class Stage(str, Enum):
 
     QUEUED = "queued"
     LOADING_MODEL = "loading_model"
+    SAMPLING = "sampling"
     ENCODING = "encoding"
     FINE_TUNING = "fine_tuning"
     INVERTING = "inverting"

@@ -1,6 +1,6 @@
 """START HERE: one drag edit from the user's pixels to the user's pixels.
 
-    session = yield from open_session(model, request, stop=stop)   # once per image
+    session = yield from open_session(model, request, stop=stop)   # once per image; of a generated one see `generation`
     edited = yield from drag(session, request, stop=stop)          # once per edit
 
 Both are generators of typed progress events. Setting `stop` raises `Cancelled` within one iteration; however they end,
@@ -10,7 +10,6 @@ the model is left as it was found. Setting `enough` ends the dragging but not th
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from threading import Event
 from time import perf_counter
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -32,17 +30,17 @@ from dragdiffusion.engine.drag_types import (
     EditedImage,
     EditEvent,
     Pixels,
-    Point,
     Preview,
     Rectangle,
     Stage,
     StageStep,
-    Trajectory,
 )
 from dragdiffusion.engine.errors import InvalidRequest, check_stop
+from dragdiffusion.engine.generation import GeneratedImage, branch_of_generated
 from dragdiffusion.engine.geometry import WorkingSpace
 from dragdiffusion.engine.latent_optimization import DragProblem, LatentStep, optimize
 from dragdiffusion.engine.reference_branch import ReferenceBranch, denoise, record_branch
+from dragdiffusion.engine.validation import validate, validate_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +75,7 @@ def session_key(model_name: str, request: DragRequest) -> Hashable:
         request.image.shape,
         geometry.plan_region(request),
         request.prompt,
+        request.generation,
         config.lora,
         config.working_size,
         config.fit,
@@ -91,12 +90,29 @@ def session_key(model_name: str, request: DragRequest) -> Hashable:
 
 
 def open_session(
-    model: DiffusionModel, request: DragRequest, *, stop: Event
+    model: DiffusionModel,
+    request: DragRequest,
+    *,
+    stop: Event,
+    generated: GeneratedImage | None = None,
 ) -> Generator[StageStep, None, EditSession]:
-    """Prepares the image: needs no points."""
-    config = request.config
-    _validate_image(request)
+    """Prepares the image: needs no points. One that was generated comes with its trajectory."""
+    validate_image(request)
     seconds: dict[str, float] = {}
+    if request.generation is None:
+        weights, branch = yield from _learn_image(model, request, seconds, stop=stop)
+    else:
+        weights = {}
+        with _timed("recording", seconds):
+            branch = yield from branch_of_generated(model, request, generated, stop=stop)
+    key = session_key(model.name, request)
+    return EditSession(key, model, geometry.plan_region(request), weights, branch, seconds)
+
+
+def _learn_image(
+    model: DiffusionModel, request: DragRequest, seconds: dict[str, float], *, stop: Event
+) -> Generator[StageStep, None, tuple[lora.LoraWeights, ReferenceBranch]]:
+    config = request.config
     # 1. The region at the model's working size, as a latent; the prompt as an embedding.
     with _timed("encode", seconds):
         space = _plan(model, request)
@@ -111,9 +127,7 @@ def open_session(
     # 3. DDIM inversion, and the reference branch's keys and values on the way back.
     with _timed("inversion", seconds), lora.applied(model, weights):
         branch = yield from _invert(model, latent, prompts, config, stop=stop)
-
-    key = session_key(model.name, request)
-    return EditSession(key, model, space.region, weights, branch, seconds)
+    return weights, branch
 
 
 def _plan(model: DiffusionModel, request: DragRequest) -> WorkingSpace:
@@ -277,80 +291,9 @@ def _denoise(
     return latent
 
 
-# ---- refusing ----------------------------------------------------------------------------------------------------
-
-
-def validate(request: DragRequest) -> None:
-    """Raises InvalidRequest for what can never work."""
-    _validate_image(request)
-    if not request.trajectories:
-        raise InvalidRequest(
-            "Nothing to drag: set at least one handle point and its target.", field="trajectories"
-        )
-    for i, trajectory in enumerate(request.trajectories):
-        _validate_trajectory(request, trajectory, field=f"trajectories[{i}]")
-
-
-def _validate_image(request: DragRequest) -> None:
-    image, mask, region = request.image, request.mask, request.region
-    if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8 or not image.size:
-        raise InvalidRequest("The image must be RGBA with 8 bits a channel.", field="image")
-    if mask is not None and mask.shape != image.shape[:2]:
-        raise InvalidRequest(
-            f"The mask is {_size(mask)} pixels, the image {_size(image)}: they must be of one size.",
-            field="mask",
-        )
-    if mask is not None and not mask.any():
-        raise InvalidRequest(
-            "The mask is empty, so nothing may change: select what may, or use no mask.",
-            field="mask",
-        )
-    whole = Rectangle(0, 0, image.shape[1], image.shape[0])
-    if region is not None and not _encloses(whole, region):
-        raise InvalidRequest("The region must lie inside the image.", field="region")
-    if region is not None and mask is not None and not images.crop(mask, region).any():
-        raise InvalidRequest("The mask is empty inside the region.", field="region")
-
-
-def _validate_trajectory(request: DragRequest, trajectory: Trajectory, *, field: str) -> None:
-    height, width = request.image.shape[:2]
-    if not all(math.isfinite(number) for point in trajectory.points for number in point):
-        raise InvalidRequest("Every point must have finite coordinates.", field=field)
-    handle = trajectory.handle
-    if not geometry.contains(Rectangle(0, 0, width, height), handle):
-        raise InvalidRequest(f"The handle {_place(handle)} is outside the image.", field=field)
-    if not geometry.contains(geometry.plan_region(request), handle):
-        raise InvalidRequest(f"The handle {_place(handle)} is outside the region.", field=field)
-    if request.mask is None:
-        return
-    if not request.mask[geometry.pixel_under(handle, width=width, height=height)]:
-        raise InvalidRequest(
-            f"The handle {_place(handle)} is outside the mask, where nothing may change.",
-            field=field,
-        )
-
-
 def _validate_session(session: EditSession, request: DragRequest) -> None:
     if session.key != session_key(session.model.name, request):
         raise InvalidRequest("The image was prepared for another request: prepare it again.")
-
-
-def _encloses(outer: Rectangle, inner: Rectangle) -> bool:
-    return (
-        min(inner.width, inner.height) > 0
-        and inner.x >= outer.x
-        and inner.y >= outer.y
-        and inner.right <= outer.right
-        and inner.bottom <= outer.bottom
-    )
-
-
-def _place(point: Point) -> str:
-    return f"({point.x:.0f}, {point.y:.0f})"
-
-
-def _size(pixels: np.ndarray) -> str:
-    return f"{pixels.shape[1]} × {pixels.shape[0]}"
 
 
 # ---- around the work ---------------------------------------------------------------------------------------------
