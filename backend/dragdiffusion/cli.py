@@ -106,6 +106,13 @@ def edit(  # noqa: PLR0913
     json: Annotated[
         Path | None, typer.Option(help="Write times, memory, tracks and settings here.")
     ] = None,
+    generated: Annotated[
+        bool | None,
+        typer.Option(
+            "--generated/--no-generated",
+            help="Start from how `generate` made the picture; by default if its file says so.",
+        ),
+    ] = None,
 ) -> None:
     """Drag points of a picture to their targets."""
     from dragdiffusion.commands.edit import EditOrder, parse_settings, run_edit
@@ -133,7 +140,33 @@ def edit(  # noqa: PLR0913
                 whole_image=whole_image,
                 raw=raw,
                 json=json,
+                generated=generated,
             )
+        )
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Option(help="What the picture shows.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .png file.")],
+    negative_prompt: Annotated[str, typer.Option(help="What it is not to show.")] = "",
+    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Same seed, same picture.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, max=1000, help="DDIM steps.")] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(min=1.0, help="How closely it keeps to the prompt; 1: freely.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Pixels: 512 or 512x768.")] = None,
+    model: Annotated[
+        str, typer.Option(help="Name, folder or .safetensors file; see `models list`.")
+    ] = "",
+) -> None:
+    """Make a picture from a prompt; a drag on it starts from how it was made."""
+    from dragdiffusion.commands.errors import errors_as_exit_status
+    from dragdiffusion.commands.generate import GenerateOrder, run_generate
+
+    with errors_as_exit_status():
+        run_generate(
+            GenerateOrder(prompt, output, negative_prompt, seed, steps, guidance_scale, size, model)
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dragdiffusion.daemon.progress import PaceBook, ProgressMeter, Reading, plan
-from dragdiffusion.engine.config import DragConfig, LoraConfig
+from dragdiffusion.engine.config import DragConfig, Generation, LoraConfig
 from dragdiffusion.engine.drag_types import Stage
 
 CONFIG = DragConfig(
@@ -53,6 +53,19 @@ def test_the_stages_of_a_call() -> None:
         Stage.COMPOSITING: 1,
     }
     assert next(iter(plan(CONFIG, load=True, prepare=True, drag=False))) is Stage.LOADING_MODEL
+
+
+def test_the_stages_of_a_drag_on_a_generated_image() -> None:
+    made = Generation(num_inference_steps=20)
+    stages = plan(CONFIG, made, load=False, prepare=True, drag=True)
+    assert list(stages) == [
+        Stage.SAMPLING,
+        Stage.INVERTING,
+        Stage.DRAGGING,
+        Stage.DENOISING,
+        Stage.COMPOSITING,
+    ]
+    assert (stages[Stage.SAMPLING], stages[Stage.INVERTING]) == (20, 10)
 
 
 @pytest.mark.parametrize("drag_steps", [30, 7])

@@ -20,6 +20,7 @@ import numpy as np
 
 from dragdiffusion.daemon import memory
 from dragdiffusion.daemon.workbench import Device
+from dragdiffusion.engine.config import Generation
 from dragdiffusion.engine.drag_types import (
     DragRequest,
     DragStep,
@@ -40,6 +41,13 @@ from dragdiffusion.models.catalogue import ModelSource
 @dataclass
 class FakeSession:
     region: Rectangle
+    num_bytes: int = 1000
+    phase_seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class FakePicture:
+    pixels: Pixels
     num_bytes: int = 1000
     phase_seconds: dict[str, float] = field(default_factory=dict)
 
@@ -70,10 +78,29 @@ class FakeEngine:
     def session_key(self, model_name: str, request: DragRequest) -> Hashable:
         return model_name, request.image.tobytes(), request.prompt, request.config.lora
 
+    def generate(
+        self, model: Any, generation: Generation, *, stop: threading.Event
+    ) -> Generator[StageStep, None, FakePicture]:
+        del model
+        for step in range(1, generation.num_inference_steps + 1):
+            self._work(stop, "sample")
+            yield StageStep(Stage.SAMPLING, step, generation.num_inference_steps)
+        yield StageStep(Stage.COMPOSITING, 1, 1)
+        lots = np.random.default_rng(generation.seed)
+        shape = (generation.height, generation.width, 3)
+        return FakePicture(lots.integers(0, 256, shape, dtype=np.uint8))
+
     def open_session(
-        self, model: Any, request: DragRequest, *, stop: threading.Event
+        self,
+        model: Any,
+        request: DragRequest,
+        *,
+        stop: threading.Event,
+        generated: FakePicture | None = None,
     ) -> Generator[StageStep, None, FakeSession]:
         del model
+        if generated is not None and (request.image[..., :3] != generated.pixels).any():
+            raise InvalidRequest("This is not the image.", field="generation")
         self._note("open")
         began = time.monotonic()
         yield StageStep(Stage.ENCODING, 1, 1)

@@ -71,6 +71,10 @@ class Connection:
                 self._stub.Upload(_upload_requests(reference, pixels), metadata=self._metadata)
         return reference
 
+    def generate(self, request: rpc.GenerateRequest) -> Iterator[rpc.GenerateEvent]:
+        """The events; closing the iterator cancels."""
+        return self._stream(self._stub.Generate, request)
+
     def prepare(self, request: rpc.PrepareRequest) -> Iterator[rpc.PrepareEvent]:
         """The events; closing the iterator cancels."""
         return self._stream(self._stub.Prepare, request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from google.protobuf.descriptor import FieldDescriptor
 from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
 
-from dragdiffusion.client.connection import Connection, to_pixels
+from dragdiffusion.client.connection import Connection, DaemonError, to_pixels
 from dragdiffusion.client.launch import find_or_start_daemon
 from dragdiffusion.commands.errors import BadInput
 from dragdiffusion.commands.progress_bar import ProgressBar
+from dragdiffusion.commands.provenance import read_generation
 from dragdiffusion.engine.config import Mode
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
@@ -41,6 +43,7 @@ class EditOrder:
     whole_image: bool = False
     raw: bool = False
     json: Path | None = None
+    generated: bool | None = None  # from where it was generated; None: if the file says so
 
 
 @dataclass
@@ -58,12 +61,18 @@ def run_edit(order: EditOrder) -> None:
     """Edit the file and write what was asked for."""
     trajectories = [parse_trajectory(text) for text in order.points]
     picture = open_picture(order.input)
+    made = None if order.generated is False else read_generation(order.input)
+    if order.generated and made is None:
+        raise BadInput(f"{order.input} does not say how it was generated: drag it as it is.")
     mask = None if order.mask is None else open_mask(order.mask, picture.size)
     refuse_unwritable(order.output)
     endpoint = find_or_start_daemon()
     with Connection(endpoint) as daemon, ProgressBar(Console(stderr=True)) as bar:
         request = _request(order, trajectories, picture, mask, daemon)
-        result = receive(daemon.drag(request), bar)
+        if made is not None:
+            _start_from_trajectory(request.preparation, made)
+        with _hint_where_not_as_generated():
+            result = receive(daemon.drag(request), bar)
     write_result(order, picture, result)
     if order.json is not None:
         text = json.dumps(report(order, result), indent=2, ensure_ascii=False)
@@ -243,7 +252,7 @@ def _request(
             region=whole if order.whole_image else None,
             trajectories=trajectories,
             prompt=order.prompt,
-            model=_model_for_daemon(order.model),
+            model=model_for_daemon(order.model),
             mode=_MODES[order.mode],
             hyper_parameters=rpc.HyperParameters(**order.hyper_parameters),  # type: ignore[arg-type]
             seed=order.seed,
@@ -252,6 +261,21 @@ def _request(
     )
 
 
-def _model_for_daemon(name: str) -> str:
+def _start_from_trajectory(preparation: rpc.PrepareRequest, made: rpc.GenerateRequest) -> None:
+    preparation.generation.CopyFrom(made.generation)
+    preparation.model = preparation.model or made.model
+
+
+@contextmanager
+def _hint_where_not_as_generated() -> Iterator[None]:
+    try:
+        yield
+    except DaemonError as error:
+        if error.field == "generation":
+            raise BadInput(f"{error} (That is --no-generated.)") from error
+        raise
+
+
+def model_for_daemon(name: str) -> str:
     """The daemon has another working folder: a path must be absolute."""
     return str(Path(name).absolute()) if name and Path(name).exists() else name

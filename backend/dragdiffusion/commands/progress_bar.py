@@ -12,6 +12,7 @@ from dragdiffusion_rpc import drag_pb2 as rpc
 _TEXTS = {
     rpc.STAGE_QUEUED: "Waiting",
     rpc.STAGE_LOADING_MODEL: "Loading the model",
+    rpc.STAGE_SAMPLING: "Sampling",
     rpc.STAGE_ENCODING: "Encoding",
     rpc.STAGE_FINE_TUNING: "Learning the picture",
     rpc.STAGE_INVERTING: "Inverting",

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dragdiffusion.engine.config import DragConfig
+from dragdiffusion.engine.config import DragConfig, Generation
 from dragdiffusion.engine.drag_types import Stage
 
 _WEIGHTS = {
     Stage.LOADING_MODEL: 8.0,
+    Stage.SAMPLING: 1.6,  # with guidance
     Stage.ENCODING: 1.3,
     Stage.FINE_TUNING: 1.73,  # of one noise sample
     Stage.INVERTING: 0.8,
@@ -85,12 +86,22 @@ class Reading:
     steps: int
 
 
-def plan(config: DragConfig, *, load: bool, prepare: bool, drag: bool) -> dict[Stage, int]:
+def plan(
+    config: DragConfig,
+    generation: Generation | None = None,
+    *,
+    load: bool,
+    prepare: bool,
+    drag: bool,
+) -> dict[Stage, int]:
     """The stages that a call will go through, and their steps."""
     stages: dict[Stage, int] = {}
     if load:
         stages[Stage.LOADING_MODEL] = 1
-    if prepare:
+    if prepare and generation is not None:
+        stages[Stage.SAMPLING] = generation.num_inference_steps
+        stages[Stage.INVERTING] = config.num_inverted_steps  # the reference down
+    elif prepare:
         stages[Stage.ENCODING] = 1
         stages[Stage.FINE_TUNING] = config.lora.steps
         stages[Stage.INVERTING] = 2 * config.num_inverted_steps  # up, and the reference down
@@ -99,6 +110,12 @@ def plan(config: DragConfig, *, load: bool, prepare: bool, drag: bool) -> dict[S
         stages[Stage.DENOISING] = config.num_inverted_steps
         stages[Stage.COMPOSITING] = 1
     return {stage: steps for stage, steps in stages.items() if steps > 0}
+
+
+def plan_generation(generation: Generation, *, load: bool) -> dict[Stage, int]:
+    """The same of a call that makes a picture."""
+    stages = {Stage.SAMPLING: generation.num_inference_steps, Stage.COMPOSITING: 1}
+    return {Stage.LOADING_MODEL: 1, **stages} if load else stages
 
 
 class ProgressMeter:

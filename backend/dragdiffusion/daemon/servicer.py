@@ -15,15 +15,15 @@ from dragdiffusion.daemon.authentication import Activity
 from dragdiffusion.daemon.buffers import BufferStore
 from dragdiffusion.daemon.drags import NamedDrags
 from dragdiffusion.daemon.jobs import JobQueue, Queued
-from dragdiffusion.daemon.progress import PaceBook, ProgressMeter, plan
+from dragdiffusion.daemon.progress import PaceBook, ProgressMeter, plan, plan_generation
 from dragdiffusion.daemon.statuses import errors_as_statuses
-from dragdiffusion.daemon.workbench import Edited, Prepared, Workbench
-from dragdiffusion.engine.config import DragConfig
+from dragdiffusion.daemon.workbench import Edited, Generated, Prepared, Workbench
+from dragdiffusion.engine.config import DragConfig, Generation, Mode
 from dragdiffusion.engine.drag_types import DragRequest, DragStep, Preview, Stage, StageStep
 from dragdiffusion.engine.errors import InvalidRequest
 from dragdiffusion.models import catalogue
 from dragdiffusion.models.download import download
-from dragdiffusion.models.profiles import default_config
+from dragdiffusion.models.profiles import Defaults, defaults
 from dragdiffusion.settings import Settings
 from dragdiffusion_rpc import drag_pb2 as rpc
 from dragdiffusion_rpc import drag_pb2_grpc
@@ -77,12 +77,25 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
 
     # ---- edits ----
 
+    def Generate(
+        self, request: rpc.GenerateRequest, context: grpc.ServicerContext
+    ) -> Iterator[rpc.GenerateEvent]:
+        with self._statuses(context):
+            source = self._model(request.model)
+            default = defaults(Mode.DEFAULT, source.family).generation
+            order = wire.to_generation(request.generation, default)
+            stages = plan_generation(order, load=not self._shop.workbench.is_loaded(source))
+            meter = ProgressMeter(stages, model=source.name, lora_batch=1, paces=self._shop.paces)
+            work = self._shop.workbench.generate
+            for event in self._run(lambda stop: work(source, order, stop), context):
+                yield from _generate_events(event, meter, order)
+
     def Prepare(
         self, request: rpc.PrepareRequest, context: grpc.ServicerContext
     ) -> Iterator[rpc.PrepareEvent]:
         with self._statuses(context):
-            source, defaults = self._model_and_defaults(request)
-            order = wire.to_prepare_request(request, self._shop.buffers, defaults)
+            source, default = self._model_and_defaults(request)
+            order = wire.to_prepare_request(request, self._shop.buffers, default)
             meter = self._meter(source, order, drag=False)
             work = self._shop.workbench.prepare
             for event in self._run(lambda stop: work(source, order, stop), context):
@@ -96,8 +109,8 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
         self, request: rpc.DragRequest, context: grpc.ServicerContext
     ) -> Iterator[rpc.DragEvent]:
         with self._statuses(context), self._drags.named(request.edit_id) as enough:
-            source, defaults = self._model_and_defaults(request.preparation)
-            order = wire.to_drag_request(request, self._shop.buffers, defaults)
+            source, default = self._model_and_defaults(request.preparation)
+            order = wire.to_drag_request(request, self._shop.buffers, default)
             meter = self._meter(source, order, drag=True)
             work = self._shop.workbench.drag
             for event in self._run(lambda stop: work(source, order, stop, enough), context):
@@ -178,13 +191,18 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
 
     def _model_and_defaults(
         self, request: rpc.PrepareRequest
-    ) -> tuple[catalogue.ModelSource, DragConfig]:
-        if request.model:
-            source = catalogue.resolve(request.model)
+    ) -> tuple[catalogue.ModelSource, Defaults]:
+        source = self._model(request.model)
+        return source, defaults(wire.to_mode(request.mode), source.family)
+
+    def _model(self, name: str) -> catalogue.ModelSource:
+        """The model of this name, or the default; its files are here."""
+        if name:
+            source = catalogue.resolve(name)
         else:
             source = catalogue.default_model(self._shop.settings.default_model)
         catalogue.find_files(source)
-        return source, default_config(wire.to_mode(request.mode), source.family)
+        return source
 
     def _meter(
         self, source: catalogue.ModelSource, order: DragRequest, *, drag: bool
@@ -192,6 +210,7 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
         bench = self._shop.workbench
         stages = plan(
             order.config,
+            order.generation,
             load=not bench.is_loaded(source),
             prepare=not bench.is_prepared(source, order),
             drag=drag,
@@ -229,6 +248,19 @@ def _progress(event: object, meter: ProgressMeter) -> rpc.Progress:
     if isinstance(event, StageStep):
         return wire.from_reading(meter.advance(event.stage, event.step, event.steps))
     raise TypeError(f"unexpected event {event!r}")
+
+
+def _generate_events(
+    event: object, meter: ProgressMeter, generation: Generation
+) -> Iterator[rpc.GenerateEvent]:
+    if not isinstance(event, Generated):
+        yield rpc.GenerateEvent(progress=_progress(event, meter))
+        return
+    for part in wire.from_generated(event, generation, __version__):
+        if isinstance(part, rpc.GeneratedImage):
+            yield rpc.GenerateEvent(generated_image=part)
+        else:
+            yield rpc.GenerateEvent(pixel_chunk=part)
 
 
 def _drag_events(

@@ -12,6 +12,7 @@ import psutil
 
 from dragdiffusion.daemon import memory
 from dragdiffusion.daemon.workbench import Device
+from dragdiffusion.engine.config import Generation
 from dragdiffusion.engine.drag_types import DragRequest, EditedImage, EditEvent, StageStep
 from dragdiffusion.engine.errors import OutOfMemory
 from dragdiffusion.models.catalogue import ModelSource
@@ -20,6 +21,7 @@ from dragdiffusion.settings import Settings
 if TYPE_CHECKING:
     from dragdiffusion.engine.diffusion_model import DiffusionModel
     from dragdiffusion.engine.editor import EditSession
+    from dragdiffusion.engine.generation import GeneratedImage
     from dragdiffusion.models.load import Placement
 
 _ADVICE = (
@@ -63,13 +65,27 @@ class TorchEngine:
 
         return editor.session_key(model_name, request)
 
+    def generate(
+        self, model: DiffusionModel, generation: Generation, *, stop: threading.Event
+    ) -> Generator[StageStep, None, GeneratedImage]:
+        from dragdiffusion.engine.generation import generate
+
+        with _memory_errors_translated():
+            return (yield from generate(model, generation, stop=stop))
+
     def open_session(
-        self, model: DiffusionModel, request: DragRequest, *, stop: threading.Event
+        self,
+        model: DiffusionModel,
+        request: DragRequest,
+        *,
+        stop: threading.Event,
+        generated: GeneratedImage | None = None,
     ) -> Generator[StageStep, None, EditSession]:
         from dragdiffusion.engine import editor
 
         with _memory_errors_translated():
-            return (yield from editor.open_session(model, request, stop=stop))
+            work = editor.open_session(model, request, stop=stop, generated=generated)
+            return (yield from work)
 
     def drag(
         self,

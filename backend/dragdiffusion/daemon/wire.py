@@ -12,8 +12,8 @@ import numpy as np
 
 from dragdiffusion.daemon.buffers import CHUNK_BYTES, BufferName, BufferStore, name_of
 from dragdiffusion.daemon.progress import Reading
-from dragdiffusion.daemon.workbench import Edited, Prepared, Run
-from dragdiffusion.engine.config import DragConfig, Fit, Mode, SupervisionTarget
+from dragdiffusion.daemon.workbench import Edited, Generated, Prepared, Run
+from dragdiffusion.engine.config import DragConfig, Fit, Generation, Mode, SupervisionTarget
 from dragdiffusion.engine.drag_types import (
     DragRequest,
     DragStep,
@@ -26,6 +26,7 @@ from dragdiffusion.engine.drag_types import (
 )
 from dragdiffusion.engine.errors import InvalidRequest
 from dragdiffusion.models import catalogue
+from dragdiffusion.models.profiles import Defaults
 from dragdiffusion_rpc import drag_pb2 as rpc
 
 _BYTES_PER_PIXEL = {
@@ -73,13 +74,13 @@ def from_pixels(pixels: Pixels) -> rpc.BufferReference:
 
 
 def to_prepare_request(
-    message: rpc.PrepareRequest, buffers: BufferStore, defaults: DragConfig
+    message: rpc.PrepareRequest, buffers: BufferStore, defaults: Defaults
 ) -> DragRequest:
-    """`defaults`: what applies to every hyper-parameter that is not set."""
+    """`defaults`: what applies to everything that is not set."""
     if not message.HasField("image"):
         raise InvalidRequest("The request names no image.", field="image")
     image = _to_image(message.image, buffers)
-    return DragRequest(
+    request = DragRequest(
         image=image,
         trajectories=tuple(
             _to_trajectory(trajectory, index)
@@ -87,13 +88,43 @@ def to_prepare_request(
         ),
         mask=_to_mask(message, buffers, image),
         prompt=message.prompt,
-        config=to_config(message, defaults),
+        config=to_config(message, defaults.drag),
         region=to_rectangle(message.region) if message.HasField("region") else None,
+    )
+    if not message.HasField("generation"):
+        return request
+    generation = to_generation(message.generation, defaults.generation)
+    return replace(
+        request,
+        generation=generation,
+        prompt=generation.prompt,
+        config=_settled(message, request.config, generation),
     )
 
 
+def _settled(message: rpc.PrepareRequest, config: DragConfig, generation: Generation) -> DragConfig:
+    """What the generation settles; refuses what was set to anything else."""
+    if message.prompt not in ("", generation.prompt):
+        raise InvalidRequest(
+            "A generated image is dragged under the prompt that made it: leave the prompt empty.",
+            field="prompt",
+        )
+    settled = generation.settle(config)
+    for field, value in message.hyper_parameters.ListFields():
+        alone = rpc.HyperParameters(**{field.name: value})
+        if (
+            to_config(rpc.PrepareRequest(hyper_parameters=alone, seed=message.seed), settled)
+            != settled
+        ):
+            raise InvalidRequest(
+                f"{field.name} follows from how the image was generated: leave it unset.",
+                field=f"hyper_parameters.{field.name}",
+            )
+    return settled
+
+
 def to_drag_request(
-    message: rpc.DragRequest, buffers: BufferStore, defaults: DragConfig
+    message: rpc.DragRequest, buffers: BufferStore, defaults: Defaults
 ) -> DragRequest:
     return replace(
         to_prepare_request(message.preparation, buffers, defaults),
@@ -159,6 +190,27 @@ def from_preview(preview: Preview) -> rpc.Preview:
     )
 
 
+def to_generation(message: rpc.Generation, defaults: Generation) -> Generation:
+    """What is set, over the defaults. Fields have the same names on both sides."""
+    return replace(defaults, **{field.name: value for field, value in message.ListFields()})
+
+
+def from_generation(generation: Generation) -> rpc.Generation:
+    return rpc.Generation(**asdict(generation))
+
+
+def from_generated(
+    generated: Generated, generation: Generation, version: str
+) -> Iterator[rpc.GeneratedImage | rpc.PixelChunk]:
+    """The header, then the pixels."""
+    yield rpc.GeneratedImage(
+        pixels=from_pixels(generated.pixels),
+        generation=from_generation(generation),
+        run=from_run(generated.run, generation, version),
+    )
+    yield from _chunks(generated.pixels)
+
+
 def from_prepared(prepared: Prepared, config: DragConfig, version: str) -> rpc.Prepared:
     return rpc.Prepared(
         region=from_rectangle(prepared.region), run=from_run(prepared.run, config, version)
@@ -181,7 +233,7 @@ def from_edited(
         yield from _chunks(image.raw)
 
 
-def from_run(run: Run, config: DragConfig, version: str) -> rpc.Run:
+def from_run(run: Run, config: DragConfig | Generation, version: str) -> rpc.Run:
     return rpc.Run(
         device=run.device.name,
         dtype=run.device.dtype,

@@ -13,10 +13,12 @@ from typing import Any, Protocol, TypeVar
 
 from dragdiffusion.daemon import memory
 from dragdiffusion.daemon.sessions import SessionStore
+from dragdiffusion.engine.config import Generation
 from dragdiffusion.engine.drag_types import (
     DragRequest,
     EditedImage,
     EditEvent,
+    Pixels,
     Rectangle,
     Stage,
     StageStep,
@@ -25,6 +27,7 @@ from dragdiffusion.engine.errors import InvalidRequest, OutOfMemory
 from dragdiffusion.models.catalogue import ModelSource
 
 E = TypeVar("E")
+_GENERATED_BYTES = 256 << 20  # of pictures and their latents, in the computer's memory
 _SESSION_SHARE = 0.25  # of the device's memory, at most, for prepared images
 
 
@@ -49,6 +52,17 @@ class Session(Protocol):
     def phase_seconds(self) -> dict[str, float]: ...
 
 
+class GeneratedPicture(Protocol):
+    """A picture that a model made, and what a drag on it starts from."""
+
+    @property
+    def pixels(self) -> Pixels: ...
+    @property
+    def num_bytes(self) -> int: ...
+    @property
+    def phase_seconds(self) -> dict[str, float]: ...
+
+
 class Engine(Protocol):
     """What the daemon needs of the engine; daemon/torch_engine.py has the real one."""
 
@@ -59,8 +73,16 @@ class Engine(Protocol):
     def load(self, source: ModelSource) -> Any: ...
     def validate(self, request: DragRequest) -> None: ...
     def session_key(self, model_name: str, request: DragRequest) -> Hashable: ...
+    def generate(
+        self, model: Any, generation: Generation, *, stop: threading.Event
+    ) -> Generator[StageStep, None, GeneratedPicture]: ...
     def open_session(
-        self, model: Any, request: DragRequest, *, stop: threading.Event
+        self,
+        model: Any,
+        request: DragRequest,
+        *,
+        stop: threading.Event,
+        generated: Any = None,
     ) -> Generator[StageStep, None, Session]: ...
     def drag(
         self,
@@ -110,6 +132,14 @@ class Edited:
     run: Run
 
 
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """The last event of generate()."""
+
+    pixels: Pixels
+    run: Run
+
+
 @dataclass
 class _Loaded:
     source: ModelSource
@@ -124,6 +154,7 @@ class Workbench:
         self._engine = engine
         self._loaded: _Loaded | None = None
         self.sessions: SessionStore[Session] = SessionStore(session_bytes)
+        self._generated: SessionStore[GeneratedPicture] = SessionStore(_GENERATED_BYTES)
         self.device = Device()
 
     @property
@@ -152,6 +183,11 @@ class Workbench:
     def device_memory_bytes(self) -> tuple[int, int]:
         """In all, and free."""
         return self._engine.device_memory_bytes() if self.device.name else (0, 0)
+
+    def generate(
+        self, source: ModelSource, generation: Generation, stop: threading.Event
+    ) -> Generator[StageStep | Generated, None, None]:
+        yield from self._with_room(lambda: self._generate(source, generation, stop))
 
     def prepare(
         self, source: ModelSource, request: DragRequest, stop: threading.Event
@@ -191,6 +227,14 @@ class Workbench:
         finally:
             self._engine.free()
 
+    def _generate(
+        self, source: ModelSource, generation: Generation, stop: threading.Event
+    ) -> Generator[StageStep | Generated, None, None]:
+        model = yield from self._model(source)
+        picture, before = yield from self._picture(source, model, generation, stop)
+        phases = {} if before else picture.phase_seconds
+        yield Generated(picture.pixels, self._run(source, phases, 0, before))
+
     def _prepare(
         self, source: ModelSource, request: DragRequest, stop: threading.Event
     ) -> Generator[StageStep | Prepared, None, None]:
@@ -227,6 +271,7 @@ class Workbench:
     def release(self) -> None:
         """Forget the model and every prepared image."""
         self.sessions.clear()
+        self._generated.clear()
         self._loaded = None
         if self.device.name:
             self._engine.free()
@@ -250,9 +295,31 @@ class Workbench:
         known = self.sessions.get(key)
         if known is not None:
             return known, True
-        session = yield from self._engine.open_session(model, request, stop=stop)
+        session = yield from self._open(source, model, request, stop)
         self.sessions.put(key, session)
         return session, False
+
+    def _open(
+        self, source: ModelSource, model: Any, request: DragRequest, stop: threading.Event
+    ) -> Generator[StageStep, None, Session]:
+        """A generated image whose latents are no longer here is sampled again."""
+        picture = None
+        if request.generation is not None:
+            picture, _ = yield from self._picture(source, model, request.generation, stop)
+        opening = self._engine.open_session(model, request, stop=stop, generated=picture)
+        return (yield from opening)
+
+    def _picture(
+        self, source: ModelSource, model: Any, generation: Generation, stop: threading.Event
+    ) -> Generator[StageStep, None, tuple[GeneratedPicture, bool]]:
+        """The picture, and whether it was here already."""
+        key = (source.name, generation)
+        known = self._generated.get(key)
+        if known is not None:
+            return known, True
+        picture = yield from self._engine.generate(model, generation, stop=stop)
+        self._generated.put(key, picture)
+        return picture, False
 
     def _run(
         self, source: ModelSource, phases: dict[str, float], drag_steps: int, before: bool

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from dragdiffusion.engine.config import DragConfig, Fit, LoraConfig, Mode, SupervisionTarget
+from typing import NamedTuple
+
+from dragdiffusion.engine.config import (
+    DragConfig,
+    Fit,
+    Generation,
+    LoraConfig,
+    Mode,
+    SupervisionTarget,
+)
 from dragdiffusion.models.families import Family
 
 # The paper's, for every family: arXiv 2306.14435, section 4.1, and its code.
@@ -60,6 +69,23 @@ _PROFILES = {
     (Mode.DEFAULT, Family.EMBEDDED): _EMBEDDED,
     (Mode.DEFAULT, Family.SD1): _SD1,
 }
+
+
+_GENERATIONS = {
+    Family.EMBEDDED: Generation(num_inference_steps=25, guidance_scale=3.0, width=128, height=128),
+}
+
+
+class Defaults(NamedTuple):
+    """What a request gets that sets nothing."""
+
+    drag: DragConfig
+    generation: Generation
+
+
+def defaults(mode: Mode, family: Family) -> Defaults:
+    """For models of this family."""
+    return Defaults(default_config(mode, family), _GENERATIONS.get(family, Generation()))
 
 
 def default_config(mode: Mode, family: Family) -> DragConfig:
