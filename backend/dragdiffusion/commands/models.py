@@ -47,7 +47,7 @@ def remove_model(name: str) -> None:
 
 
 def _hub_source(name: str) -> ModelSource:
-    source = catalogue.resolve(name)
+    source = catalogue.look_up(name)
     if source.kind is not Kind.HUB:
         raise BadInput(f"{name} is not a downloaded model; it stays as it is.")
     return source
@@ -57,7 +57,7 @@ def _other_downloads() -> list[ModelSource]:
     known = {downloads.model_folder(source.location) for source in catalogue.known_models()}
     folders = sorted(downloads.models_folder().glob("*--*"))
     return [
-        catalogue.resolve(folder.name.replace("--", "/", 1))
+        catalogue.look_up(folder.name.replace("--", "/", 1))
         for folder in folders
         if folder not in known
     ]

