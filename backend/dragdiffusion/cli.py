@@ -266,3 +266,53 @@ def bench_scenes(
 
     with errors_as_exit_status():
         run_scenes(BenchOrder(count, EngineOrder(seed, mode, model, lora_steps), json, html))
+
+
+@bench.command("dragbench")
+def bench_dragbench(  # noqa: PLR0913
+    directory: Annotated[Path, typer.Argument(help="Your copy of DragBench, either layout.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for results; a later run goes on there.")
+    ],
+    count: Annotated[int | None, typer.Option(min=1, help="So many cases; all by default.")] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    mode: Annotated[Mode, typer.Option(help=MODES)] = Mode.DEFAULT,
+    model: Annotated[str, typer.Option()] = "embedded",
+    lora_steps: Annotated[int | None, typer.Option(min=0)] = None,
+    features: Annotated[
+        str,
+        typer.Option(help="Model that finds the points; Stable Diffusion 2.1 if it is here."),
+    ] = "",
+    compare: Annotated[
+        Path | None, typer.Option(help="Output of another run to compare with.")
+    ] = None,
+) -> None:
+    """Drag in DragBench's photographs and measure as its authors do."""
+    from dragdiffusion.commands.bench_dragbench import DragBenchOrder, run_dragbench
+    from dragdiffusion.commands.bench_engine import EngineOrder
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    engine = EngineOrder(seed, mode, model, lora_steps)
+    categories = tuple(category or ())
+    with errors_as_exit_status():
+        run_dragbench(
+            DragBenchOrder(directory, output, count, categories, features, compare, engine)
+        )
+
+
+@bench.command("compare")
+def bench_compare(
+    one: Annotated[Path, typer.Argument(help="Output of `bench dragbench`.")],
+    other: Annotated[Path, typer.Argument(help="Output of another run.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the page; inside ONE by default."),
+    ] = None,
+) -> None:
+    """Compare two DragBench runs, figures and pictures."""
+    from dragdiffusion.commands.bench_dragbench import compare_runs
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    with errors_as_exit_status():
+        compare_runs(one, other, output)

@@ -63,6 +63,11 @@ class BenchEngine:
     def model(self) -> Any:
         return self.torch_engine.load(self.source)
 
+    def release(self) -> None:
+        """Make room for another model; the next edit loads this one again."""
+        self.__dict__.pop("model", None)
+        self.torch_engine.free()
+
     def edit(self, request: DragRequest) -> EditOutcome:
         """One edit from pixels to pixels; `request` must include the raw picture."""
         stop = threading.Event()
