@@ -12,11 +12,20 @@ from dragdiffusion.engine.errors import Cancelled
 from engine.tiny_model import make_model
 
 
-def _train(model: DiffusionModel, *, seed: int = 0, steps: int = 3) -> lora.LoraWeights:
+def _train(
+    model: DiffusionModel,
+    *,
+    seed: int = 0,
+    steps: int = 3,
+    in_use: tuple[int, ...] = (1, 301),
+    **options: bool,
+) -> lora.LoraWeights:
     latent = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))
-    config = LoraConfig(steps=steps, rank=2, learning_rate=1e-2, batch_size=2)
+    config = LoraConfig(steps=steps, rank=2, learning_rate=1e-2, batch_size=2, **options)
     prompt = model.embed_prompt("a")
-    *_, weights = lora.train(model, latent, prompt, config=config, seed=seed, stop=Event())
+    *_, weights = lora.train(
+        model, latent, prompt, config=config, timesteps_in_use=in_use, seed=seed, stop=Event()
+    )
     return lora.detached(weights)
 
 
@@ -76,6 +85,7 @@ def test_cancelling_takes_the_adapter_off(model: DiffusionModel) -> None:
         torch.randn(1, 4, 8, 8),
         model.embed_prompt("a"),
         config=LoraConfig(steps=5, rank=2),
+        timesteps_in_use=(1, 301),
         seed=0,
         stop=stop,
     )
@@ -93,9 +103,48 @@ def test_a_generator_that_is_dropped_takes_the_adapter_off(model: DiffusionModel
         torch.randn(1, 4, 8, 8),
         model.embed_prompt("a"),
         config=LoraConfig(steps=5, rank=2),
+        timesteps_in_use=(1, 301),
         seed=0,
         stop=Event(),
     )
     next(training)
     training.close()
     _assert_same(model, before)
+
+
+def test_timesteps_in_use_take_turns(
+    model: DiffusionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    predict_noise = model.predict_noise
+
+    def noting(latent: torch.Tensor, timestep: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
+        asked.extend(timestep.tolist())
+        return predict_noise(latent, timestep, prompt)
+
+    monkeypatch.setattr(model, "predict_noise", noting)
+    _train(model, steps=6, in_use=(1, 301, 501), used_timesteps=True)
+    assert sorted(asked[:3]) == sorted(asked[3:6]) == [1, 301, 501]
+    assert len(asked) == 12
+    asked.clear()
+    _train(model, steps=6, in_use=(1, 301, 501))
+    assert not set(asked) <= {1, 301, 501}
+
+
+def test_up_blocks_only_leaves_the_encoder(model: DiffusionModel) -> None:
+    weights = _train(model, up_blocks_only=True)
+    everywhere = _train(model)
+    assert weights.keys() == {name for name in everywhere if name.startswith("up_blocks.")}
+    assert len(weights) < len(everywhere)
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    config = LoraConfig(steps=40, learning_rate=1e-3, cosine=True)
+    rates = [lora.learning_rate(config, step) for step in range(40)]
+    assert rates.index(max(rates)) == 4
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[:5] == sorted(rates[:5])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert 0 < rates[-1] < 2e-5
+    assert lora.learning_rate(LoraConfig(learning_rate=1e-3), 39) == 1e-3
+    assert lora.learning_rate(LoraConfig(steps=1, cosine=True), 0) > 0

@@ -37,6 +37,9 @@ class LoraConfig:
     rank: int = 16
     learning_rate: float = 5e-4  # AdamW
     batch_size: int = 4  # noise samples a step
+    used_timesteps: bool = False  # only those that inversion and denoising use, in turns
+    cosine: bool = False  # the learning rate warms up over a tenth of the steps, then falls to 0
+    up_blocks_only: bool = False  # the backward pass ends where the decoder begins
 
     def __post_init__(self) -> None:
         _require(0 <= self.steps <= 10_000, "lora_steps", "between 0 and 10000")

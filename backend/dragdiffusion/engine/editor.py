@@ -146,7 +146,16 @@ def _fine_tune(
     weights: lora.LoraWeights = {}
     if config.lora.steps == 0:
         return weights
-    training = lora.train(model, latent, prompt, config=config.lora, seed=config.seed, stop=stop)
+    schedule = DdimSchedule.of(model.scheduler_config, num_steps=config.num_inference_steps)
+    training = lora.train(
+        model,
+        latent,
+        prompt,
+        config=config.lora,
+        timesteps_in_use=schedule.timesteps[: config.num_inverted_steps],
+        seed=config.seed,
+        stop=stop,
+    )
     for step, weights in enumerate(training, start=1):  # noqa: B007
         yield StageStep(Stage.FINE_TUNING, step, config.lora.steps)
     return lora.detached(weights)

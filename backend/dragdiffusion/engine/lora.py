@@ -7,13 +7,14 @@ tensors come back untouched.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from peft import LoraConfig as PeftLoraConfig
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
@@ -45,35 +46,68 @@ def train(
     prompt: Float[Tensor, "1 tokens d"],
     *,
     config: LoraConfig,
+    timesteps_in_use: tuple[int, ...],
     seed: int,
     stop: Event,
 ) -> Iterator[LoraWeights]:
     """Yields the weights after each step: always the same dictionary."""
     generator = torch.Generator().manual_seed(seed)
-    with _trainable_adapter(model.unet, rank=config.rank, generator=generator) as weights:
+    with _trainable_adapter(model.unet, config, generator=generator) as weights:
         factors = [factor for pair in weights.values() for factor in pair]
         optimizer = torch.optim.AdamW(factors, lr=config.learning_rate, weight_decay=1e-2)
-        for _ in range(config.steps):
+        batches = _timesteps(model, config, timesteps_in_use, generator=generator)
+        for step in range(config.steps):
             check_stop(stop)
-            loss = _noise_loss(
-                model, latent, prompt, batch_size=config.batch_size, generator=generator
-            )
+            optimizer.param_groups[0]["lr"] = learning_rate(config, step)
+            loss = noise_loss(model, latent, prompt, next(batches), generator=generator)
             _step(optimizer, loss, factors, gradient_scale=model.gradient_scale)
             yield weights
 
 
+def learning_rate(config: LoraConfig, step: int) -> float:
+    """Of a step, counted from 0."""
+    if not config.cosine:
+        return config.learning_rate
+    warm_up = max(1, round(config.steps / 10))
+    if step < warm_up:
+        return config.learning_rate * (step + 1) / (warm_up + 1)
+    passed = (step - warm_up) / (config.steps - warm_up)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * passed))
+
+
+def _timesteps(
+    model: DiffusionModel,
+    config: LoraConfig,
+    in_use: tuple[int, ...],
+    *,
+    generator: torch.Generator,
+) -> Iterator[Int64[Tensor, "b"]]:
+    """A batch a step. Those in use take turns, in an order drawn anew each time: no part is left out by chance."""
+    if not config.used_timesteps:
+        count = len(DdimSchedule.training_alphas(model.scheduler_config))
+        while True:
+            yield torch.randint(count, (config.batch_size,), generator=generator)
+    waiting = torch.tensor([], dtype=torch.int64)
+    while True:
+        while len(waiting) < config.batch_size:
+            turn = torch.randperm(len(in_use), generator=generator)
+            waiting = torch.cat([waiting, torch.tensor(in_use)[turn]])
+        yield waiting[: config.batch_size]
+        waiting = waiting[config.batch_size :]
+
+
 @torch.enable_grad()
-def _noise_loss(
+def noise_loss(
     model: DiffusionModel,
     latent: Float[Tensor, "1 c h w"],
     prompt: Float[Tensor, "1 tokens d"],
+    timesteps: Int64[Tensor, "b"],
     *,
-    batch_size: int,
     generator: torch.Generator,
 ) -> Float[Tensor, ""]:
-    """MSE of the UNet's prediction at timesteps drawn from the whole schedule."""
+    """MSE of the UNet's prediction for the latent with noise of these timesteps."""
     alphas = DdimSchedule.training_alphas(model.scheduler_config)
-    timesteps = torch.randint(len(alphas), (batch_size,), generator=generator)
+    batch_size = len(timesteps)
     noise = torch.randn((batch_size, *latent.shape[1:]), generator=generator).to(model.device)
     alpha = alphas[timesteps].view(-1, 1, 1, 1).to(model.device)
     noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
@@ -98,23 +132,31 @@ def _step(
 
 @contextmanager
 def _trainable_adapter(
-    unet: Any, *, rank: int, generator: torch.Generator
+    unet: Any, config: LoraConfig, *, generator: torch.Generator
 ) -> Iterator[LoraWeights]:
     """The factors of an adapter that is on the UNet until the context ends."""
     with torch.random.fork_rng(devices=[]):  # peft fills the factors from the global generator
-        unet.add_adapter(
-            PeftLoraConfig(r=rank, lora_alpha=rank, target_modules=_PROJECTIONS), _ADAPTER
-        )
+        unet.add_adapter(_peft_config(config), _ADAPTER)
     try:
         weights = _adapter_factors(unet)
         for down, up in weights.values():
-            noise = torch.randn(down.shape, generator=generator) / rank
+            noise = torch.randn(down.shape, generator=generator) / config.rank
             down.data = noise.to(down.device)
             up.data = torch.zeros_like(up, dtype=torch.float32)
         yield weights
     finally:
         unet.unload_lora()
         unet.requires_grad_(False)
+
+
+def _peft_config(config: LoraConfig) -> PeftLoraConfig:
+    names = "|".join(_PROJECTIONS).replace(".", r"\.")
+    everywhere = rf"(?:.*\.)?(?:{names})"
+    return PeftLoraConfig(
+        r=config.rank,
+        lora_alpha=config.rank,
+        target_modules=rf"up_blocks\.{everywhere}" if config.up_blocks_only else _PROJECTIONS,
+    )
 
 
 def _adapter_factors(unet: Any) -> LoraWeights:
