@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dragdiffusion.client.connection import Connection, to_pixels
+from dragdiffusion.client.connection import Connection, DaemonError, to_pixels
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
@@ -129,9 +129,33 @@ def test_a_prompt_only_preparation_needs_no_points(
     assert last.prepared.region.width > 0
 
 
-def test_the_engine_s_refusals_arrive(daemon: Connection, image: Pixels, mask: Pixels) -> None:
-    from dragdiffusion.client.connection import DaemonError
+@pytest.mark.parametrize("mode", [rpc.MODE_DEFAULT, rpc.MODE_REFERENCE])
+def test_a_generated_picture_is_dragged_from_where_it_came(
+    daemon: Connection, mode: rpc.Mode
+) -> None:
+    order = rpc.Generation(prompt="a dog", seed=5, num_inference_steps=4, width=64, height=64)
+    events = list(daemon.generate(rpc.GenerateRequest(generation=order)))
+    header = next(e.generated_image for e in events if e.HasField("generated_image"))
+    rows = b"".join(e.pixel_chunk.chunk for e in events if e.HasField("pixel_chunk"))
+    reference = daemon.upload(to_pixels(header.pixels, rows))
+    assert reference == header.pixels
 
+    request = preparation(reference, generation=header.generation, mode=mode)
+    request.hyper_parameters.CopyFrom(rpc.HyperParameters(max_drag_steps=2, inversion_strength=0.5))
+    request.hyper_parameters.arrival_distance = 0
+    dragged = list(daemon.drag(rpc.DragRequest(preparation=request)))
+    run = next(e.edited_image.run for e in dragged if e.HasField("edited_image"))
+    assert run.drag_steps == 2
+    assert {phase.phase for phase in run.phases} == {"recording", "drag", "denoise", "decode"}
+    assert json.loads(run.config_json)["guidance_scale"] == header.generation.guidance_scale > 1
+
+    request.generation.seed = 6  # another picture
+    with pytest.raises(DaemonError, match="not, pixel for pixel") as refused:
+        list(daemon.drag(rpc.DragRequest(preparation=request)))
+    assert refused.value.field == "generation"
+
+
+def test_the_engine_s_refusals_arrive(daemon: Connection, image: Pixels, mask: Pixels) -> None:
     request = small(daemon, image, mask)
     request.trajectories[0].points[0].x = 1  # outside the mask
     with pytest.raises(DaemonError, match="outside the mask") as raised:
