@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diffusers import UNet2DConditionModel
 from evaluation.dragbench_samples import mask, picture, write_case
 from PIL import Image
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from cli.conftest import RunCommand
 from dragdiffusion.commands import bench_engine
@@ -21,6 +23,8 @@ from dragdiffusion.engine.config import DragConfig, Mode
 from dragdiffusion.engine.errors import InvalidRequest
 from dragdiffusion.models.families import Family
 from dragdiffusion.models.profiles import default_config
+
+TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
 
 
 @pytest.fixture
@@ -85,6 +89,42 @@ def test_a_run_a_second_one_and_a_comparison(
     assert (page / "index.html").is_file()
     comparison = json.loads((page / "comparison.json").read_text())
     assert comparison["all"]["distance_difference_px"] == 0
+
+
+@pytest.fixture
+def like_sd21(tmp_path: Path) -> Path:
+    """A folder in Stable Diffusion 2.1's layout: text 1024 wide, linear projections, v-prediction; but tiny."""
+    folder = Path(shutil.copytree(TINY, tmp_path / "sd21"))
+    unet = {"cross_attention_dim": 1024, "use_linear_projection": True}
+    unet |= {"attention_head_dim": [1, 2, 4, 4]}
+    UNet2DConditionModel.from_config(
+        UNet2DConditionModel.load_config(TINY / "unet") | unet
+    ).save_pretrained(folder / "unet")
+    text = CLIPTextConfig.from_pretrained(TINY / "text_encoder")
+    text.hidden_size = 1024
+    CLIPTextModel(text).save_pretrained(folder / "text_encoder")
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(scheduler.read_text().replace('"epsilon"', '"v_prediction"'))
+    return folder
+
+
+@pytest.mark.usefixtures("_few_steps")
+def test_another_model_s_features(
+    tmp_path: Path, like_sd21: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The edits stay; they are measured again, and a run by other features is no match for it."""
+    write_case(tmp_path / "data" / "animals" / "cat", points=[[8, 20], [18, 24]])
+    order = DragBenchOrder(tmp_path / "data", tmp_path / "out")
+    run_dragbench(order)
+    shutil.copytree(tmp_path / "out", tmp_path / "other")
+    by_sd21 = replace(order, features=str(like_sd21), compare=tmp_path / "other")
+    with pytest.raises(InvalidRequest, match="different features"):
+        run_dragbench(by_sd21)
+    said = capsys.readouterr().out
+    assert f"features of {like_sd21}, t=261" in said
+    assert said.count(" kept\n") == 1
+    run_dragbench(replace(by_sd21, output=tmp_path / "other", compare=tmp_path / "out"))
+    assert "+0.0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
