@@ -34,9 +34,17 @@ class _FeaturesReached(Exception):
 
 class DiffusionModel:
     def __init__(
-        self, parts: ModelParts, *, name: str, family: str, device: torch.device, dtype: torch.dtype
+        self,
+        parts: ModelParts,
+        *,
+        name: str,
+        family: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        fingerprint: str = "",
     ) -> None:
         self.name, self.family = name, family
+        self.fingerprint = fingerprint  # of the weights
         self.device, self.dtype = torch.device(device), dtype
         self.unet, self.vae, self.text_encoder = (
             _frozen(module, self.device, dtype)
@@ -54,6 +62,7 @@ class DiffusionModel:
         family: str,
         device: torch.device | str,
         dtype: torch.dtype,
+        fingerprint: str = "",
     ) -> DiffusionModel:
         parts = ModelParts(
             unet=pipeline.unet,
@@ -62,7 +71,14 @@ class DiffusionModel:
             tokenizer=pipeline.tokenizer,
             scheduler_config=pipeline.scheduler.config,
         )
-        return cls(parts, name=name, family=family, device=torch.device(device), dtype=dtype)
+        return cls(
+            parts,
+            name=name,
+            family=family,
+            device=torch.device(device),
+            dtype=dtype,
+            fingerprint=fingerprint,
+        )
 
     @property
     def vae_factor(self) -> int:

@@ -15,6 +15,7 @@ from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
 from dragdiffusion.models.catalogue import SD15_HUB_NAME, Kind, ModelSource, find_files
 from dragdiffusion.models.download import configuration
+from dragdiffusion.models.fingerprint import fingerprint
 
 _DTYPES = {
     "float32": torch.float32,
@@ -52,13 +53,19 @@ def place(device: str = "auto", dtype: str = "auto") -> Placement:
 
 def load_model(source: ModelSource, placement: Placement) -> DiffusionModel:
     """Load what the catalogue found."""
-    pipeline = load_pipeline(find_files(source), source, placement)
+    path = find_files(source)
+    try:
+        weights = fingerprint(path)
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    pipeline = load_pipeline(path, source, placement)
     return DiffusionModel.from_pipeline(
         pipeline,
         name=source.name,
         family=source.family.value,
         device=placement.device,
         dtype=placement.dtype,
+        fingerprint=weights,
     )
 
 
@@ -69,10 +76,7 @@ def load_pipeline(path: Path, source: ModelSource, placement: Placement) -> Stab
     try:
         pipeline = _read(path, source, placement.dtype)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelUnavailable(
-            f"The files of {source.title} cannot be loaded ({_first_line(error)}): "
-            "they are damaged or incomplete."
-        ) from error
+        raise _unreadable(source, error) from error
     pipeline.scheduler = DDIMScheduler.from_config(
         pipeline.scheduler.config, clip_sample=False
     )  # latents are not confined to [-1, 1]; a single file does not say so
@@ -131,6 +135,13 @@ def _named_device(name: str) -> torch.device:
             f'There is no device "{name}" here: set device to "auto" or "cpu".', field="device"
         ) from error
     return device
+
+
+def _unreadable(source: ModelSource, error: Exception) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"The files of {source.title} cannot be loaded ({_first_line(error)}): "
+        "they are damaged or incomplete."
+    )
 
 
 def _first_line(error: Exception) -> str:
