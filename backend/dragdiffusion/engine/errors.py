@@ -6,6 +6,7 @@ DragDiffusionError              every error raised on purpose; its text is a sen
 ├── ModelNotFound               a model nobody knows                   → NOT_FOUND
 ├── ModelUnavailable            a known model without its files here   → FAILED_PRECONDITION
 ├── OutOfMemory                 the device's or the cache's memory     → RESOURCE_EXHAUSTED
+├── UnusableArchive             a stored preparation, made anew        (never leaves the daemon)
 └── Cancelled                   the caller asked to stop               → CANCELLED
 """
 
@@ -38,6 +39,10 @@ class ModelUnavailable(DragDiffusionError):
 
 class OutOfMemory(DragDiffusionError):
     """The device or the cache has no room; the text says what to reduce."""
+
+
+class UnusableArchive(DragDiffusionError):
+    """A stored preparation that is damaged or of something else; the text says what is wrong with it."""
 
 
 class Cancelled(DragDiffusionError):
