@@ -23,6 +23,11 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 
+def default_store_folder() -> Path:
+    """In the user's cache folder (Linux: ~/.cache/dragdiffusion)."""
+    return platformdirs.user_cache_path("dragdiffusion", appauthor=False) / "prepared"
+
+
 class Settings(BaseSettings):
     """The daemon's settings."""
 
@@ -42,6 +47,8 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(default=512 * MIB, ge=KIB)  # of one uploaded buffer
     buffer_bytes: int = Field(default=GIB, ge=KIB)  # uploaded pixels kept in memory
     session_bytes: int = Field(default=4 * GIB, ge=0)  # prepared images kept in memory
+    store_bytes: int = Field(default=4 * GIB, ge=0)  # prepared images kept on disk; 0: none
+    store_folder: Path = Field(default_factory=default_store_folder)
     max_waiting_edits: int = Field(default=16, ge=1)
     log_bytes: int = Field(default=2 * MIB, ge=KIB)  # of one log file
     log_files: int = Field(default=3, ge=1)  # old ones that are kept

@@ -415,7 +415,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "device", "device_memory_bytes", "device_memory_free_bytes", "process_memory_bytes", "loaded_model", "queue_length", "prepared_images", "prepared_bytes", "log_file", "pid", "engine_ready", "dtype", "buffer_bytes", "idle_seconds")
+    __slots__ = ("version", "device", "device_memory_bytes", "device_memory_free_bytes", "process_memory_bytes", "loaded_model", "queue_length", "prepared_images", "prepared_bytes", "log_file", "pid", "engine_ready", "dtype", "buffer_bytes", "idle_seconds", "store_folder", "store_bytes", "store_limit_bytes", "stored_images")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -431,6 +431,10 @@ class GetStatusResponse(_message.Message):
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     BUFFER_BYTES_FIELD_NUMBER: _ClassVar[int]
     IDLE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STORE_FOLDER_FIELD_NUMBER: _ClassVar[int]
+    STORE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STORE_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STORED_IMAGES_FIELD_NUMBER: _ClassVar[int]
     version: str
     device: str
     device_memory_bytes: int
@@ -446,7 +450,11 @@ class GetStatusResponse(_message.Message):
     dtype: str
     buffer_bytes: int
     idle_seconds: float
-    def __init__(self, version: _Optional[str] = ..., device: _Optional[str] = ..., device_memory_bytes: _Optional[int] = ..., device_memory_free_bytes: _Optional[int] = ..., process_memory_bytes: _Optional[int] = ..., loaded_model: _Optional[str] = ..., queue_length: _Optional[int] = ..., prepared_images: _Optional[int] = ..., prepared_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., pid: _Optional[int] = ..., engine_ready: _Optional[bool] = ..., dtype: _Optional[str] = ..., buffer_bytes: _Optional[int] = ..., idle_seconds: _Optional[float] = ...) -> None: ...
+    store_folder: str
+    store_bytes: int
+    store_limit_bytes: int
+    stored_images: int
+    def __init__(self, version: _Optional[str] = ..., device: _Optional[str] = ..., device_memory_bytes: _Optional[int] = ..., device_memory_free_bytes: _Optional[int] = ..., process_memory_bytes: _Optional[int] = ..., loaded_model: _Optional[str] = ..., queue_length: _Optional[int] = ..., prepared_images: _Optional[int] = ..., prepared_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., pid: _Optional[int] = ..., engine_ready: _Optional[bool] = ..., dtype: _Optional[str] = ..., buffer_bytes: _Optional[int] = ..., idle_seconds: _Optional[float] = ..., store_folder: _Optional[str] = ..., store_bytes: _Optional[int] = ..., store_limit_bytes: _Optional[int] = ..., stored_images: _Optional[int] = ...) -> None: ...
 
 class DownloadModelRequest(_message.Message):
     __slots__ = ("name", "full")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,30 +10,17 @@ import numpy as np
 import pytest
 
 from dragdiffusion.client.connection import Connection, DaemonError, to_pixels
-from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
-from fakes.running import daemon_environment, preparation, wait_until
+from fakes.running import preparation, real_daemon, wait_until
 
 TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    folder = tmp_path_factory.mktemp("real")
-    environment = daemon_environment(folder, default_model=TINY)
-    command = [sys.executable, "-m", "dragdiffusion", "serve", "--device", "cpu"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    file = folder / "endpoint.json"
-    took = wait_until(lambda: endpoints.read(file), seconds=30)
-    assert took < 10
-    endpoint = endpoints.read(file)
-    assert endpoint is not None
-    with Connection(endpoint) as connection:
-        assert connection.status().pid == process.pid  # before torch is there
+    with real_daemon(tmp_path_factory.mktemp("real"), default_model=TINY) as connection:
         yield connection
-    process.terminate()
-    assert process.wait(timeout=20) == 0
 
 
 @pytest.fixture

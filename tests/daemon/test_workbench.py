@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dragdiffusion.daemon.store import Store
 from dragdiffusion.daemon.workbench import Edited, Workbench
 from dragdiffusion.engine.config import DragConfig, LoraConfig
 from dragdiffusion.engine.drag_types import DragRequest, EditedImage, Point, Trajectory
@@ -51,7 +53,7 @@ class Crowded(FakeEngine):
 
 
 def workbench(engine: Crowded) -> Workbench:
-    engine.bench = Workbench(engine, 1 << 30)
+    engine.bench = Workbench(engine, 1 << 30, Store(Path("nowhere"), 0))
     return engine.bench
 
 

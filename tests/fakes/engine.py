@@ -9,6 +9,8 @@ A prompt makes it fail: "fail: memory" or "fail: defect". With `journal` each st
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import time
 from collections.abc import Generator, Hashable
@@ -34,7 +36,7 @@ from dragdiffusion.engine.drag_types import (
     StageStep,
     Trajectory,
 )
-from dragdiffusion.engine.errors import Cancelled, InvalidRequest, OutOfMemory
+from dragdiffusion.engine.errors import Cancelled, InvalidRequest, OutOfMemory, UnusableArchive
 from dragdiffusion.models.catalogue import ModelSource
 
 
@@ -145,6 +147,27 @@ class FakeEngine:
         raw = image[..., :3].copy() if request.include_raw else None
         seconds = {"drag": time.monotonic() - began}
         return EditedImage(session.region, image, raw, done, seconds, taken_early=done < steps)
+
+    def archive_name(self, model: Any, key: Hashable) -> str:
+        del model
+        return hashlib.sha256(repr(key).encode()).hexdigest()
+
+    def archive(self, session: FakeSession) -> bytes:
+        return json.dumps(session.region).encode()
+
+    def restore(
+        self, model: Any, request: DragRequest, payload: bytes, *, stop: threading.Event
+    ) -> Generator[StageStep, None, FakeSession]:
+        del model
+        self._note("restore")
+        try:
+            region = Rectangle(*json.loads(payload))
+        except ValueError as error:
+            raise UnusableArchive(str(error)) from error
+        for step in range(1, request.config.num_inverted_steps + 1):
+            self._work(stop, "record")
+            yield StageStep(Stage.INVERTING, step, request.config.num_inverted_steps)
+        return FakeSession(region, 1000, {"restore": 0.001})
 
     def free(self) -> None:
         return

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def daemon_environment(folder: Path, **settings: object) -> dict[str, str]:
         **os.environ,
         "DRAGDIFFUSION_ENDPOINT_FILE": str(folder / "endpoint.json"),
         "DRAGDIFFUSION_STATE_FOLDER": str(folder / "state"),
+        "DRAGDIFFUSION_STORE_FOLDER": str(folder / "store"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "HF_HOME": str(folder / "huggingface"),
         "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("backend", "protos", "tests")),
@@ -99,6 +101,24 @@ def start_daemons(folder: Path) -> Iterator[StartDaemon]:
         process.wait(timeout=20)
         assert process.stdout is not None
         process.stdout.close()
+
+
+@contextmanager
+def real_daemon(folder: Path, **settings: object) -> Iterator[Connection]:
+    """The program as it is installed, with the real engine, on the CPU; it must end well."""
+    command = [sys.executable, "-m", "dragdiffusion", "serve", "--device", "cpu"]
+    environment = daemon_environment(folder, **settings)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    file = folder / "endpoint.json"
+    took = wait_until(lambda: (found := endpoints.read(file)) and found.pid == process.pid, 30)
+    assert took < 10
+    endpoint = endpoints.read(file)
+    assert endpoint is not None
+    with Connection(endpoint) as connection:
+        assert connection.status().pid == process.pid  # before torch is there
+        yield connection
+    process.terminate()
+    assert process.wait(timeout=20) == 0
 
 
 def preparation(

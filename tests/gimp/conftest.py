@@ -173,7 +173,8 @@ def host_command(gimp: Gimp, processes: None) -> Any:
         out = [] if gimp.where == "host" else ["/usr/sbin/chroot", f"/proc/{os.getpid()}/root"]
         paths = f"{ROOT / 'backend'}:{ROOT / 'protos'}:{ROOT / 'tests'}"
         # One thread: with more, torch's threads wait for each other where other programs run too.
-        python = ["env", f"PYTHONPATH={paths}", "OMP_NUM_THREADS=1", sys.executable]
+        variables = [f"PYTHONPATH={paths}", "OMP_NUM_THREADS=1", "DRAGDIFFUSION_STORE_BYTES=0"]
+        python = ["env", *variables, sys.executable]
         return " ".join([*out, *python, *arguments])
 
     return make

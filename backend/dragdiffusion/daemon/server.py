@@ -26,6 +26,7 @@ from dragdiffusion.daemon.jobs import JobQueue
 from dragdiffusion.daemon.logs import start_logging, stop_logging
 from dragdiffusion.daemon.progress import PaceBook
 from dragdiffusion.daemon.servicer import DragDiffusionServicer, Workshop
+from dragdiffusion.daemon.store import Store
 from dragdiffusion.daemon.workbench import Engine, Workbench
 from dragdiffusion.settings import Settings
 from dragdiffusion_rpc import drag_pb2_grpc
@@ -79,7 +80,8 @@ class Daemon:
         state = endpoints.state_folder()
         endpoints.make_private_folder(state)
         self._log_file = start_logging(settings, state)
-        self._workbench = Workbench(engine, settings.session_bytes)
+        store = Store(settings.store_folder, settings.store_bytes)
+        self._workbench = Workbench(engine, settings.session_bytes, store)
         self._queue = JobQueue(settings.max_waiting_edits)
         self._token = secrets.token_urlsafe(32)
         self._activity = Activity()
@@ -179,6 +181,7 @@ class Daemon:
         self._queue.close()
         self._server.stop(_GRACE_SECONDS).wait()
         stopped = self._queue.join(_GRACE_SECONDS)
+        self._workbench.store.close()
         if self._settings.socket is not None:
             self._settings.socket.unlink(missing_ok=True)
         if not stopped:

@@ -131,6 +131,8 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
         with self._statuses(context):
             shop = self._shop
             total, free = shop.workbench.device_memory_bytes()
+            store = shop.workbench.store
+            stored = store.usage()
             return rpc.GetStatusResponse(
                 version=__version__,
                 device=shop.workbench.device.name,
@@ -147,6 +149,10 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
                 log_file=shop.log_file,
                 pid=memory.process_id(),
                 idle_seconds=self._activity.idle_seconds_before,
+                store_folder=str(store.folder),
+                store_bytes=stored.num_bytes,
+                store_limit_bytes=store.max_bytes,
+                stored_images=stored.images,
             )
 
     def ListModels(

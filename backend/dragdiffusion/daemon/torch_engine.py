@@ -100,6 +100,24 @@ class TorchEngine:
         with _memory_errors_translated():
             return (yield from editor.drag(session, request, stop=stop, enough=enough))
 
+    def archive_name(self, model: DiffusionModel, key: Hashable) -> str:
+        from dragdiffusion.engine import session_archive
+
+        return session_archive.archive_name(model, key)
+
+    def archive(self, session: EditSession) -> bytes:
+        from dragdiffusion.engine import session_archive
+
+        return session_archive.archive(session)
+
+    def restore(
+        self, model: DiffusionModel, request: DragRequest, payload: bytes, *, stop: threading.Event
+    ) -> Generator[StageStep, None, EditSession]:
+        from dragdiffusion.engine import session_archive
+
+        with _memory_errors_translated():
+            return (yield from session_archive.restore(model, request, payload, stop=stop))
+
     def free(self) -> None:
         import torch
 

@@ -1,4 +1,4 @@
-"""The one device: its loaded model and its prepared images. Runs one edit, as a generator, from beginning to end.
+"""The one device: its loaded model and its prepared images, in memory and on disk. Runs one edit, as a generator, from beginning to end.
 
 The engine is behind a protocol, so that this and everything above it is tested with a fake and starts without torch.
 """
@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from dragdiffusion.daemon import memory
 from dragdiffusion.daemon.sessions import SessionStore
+from dragdiffusion.daemon.store import Store
 from dragdiffusion.engine.config import Generation
 from dragdiffusion.engine.drag_types import (
     DragRequest,
@@ -23,7 +25,7 @@ from dragdiffusion.engine.drag_types import (
     Stage,
     StageStep,
 )
-from dragdiffusion.engine.errors import InvalidRequest, OutOfMemory
+from dragdiffusion.engine.errors import InvalidRequest, OutOfMemory, UnusableArchive
 from dragdiffusion.models.catalogue import ModelSource
 
 E = TypeVar("E")
@@ -92,6 +94,17 @@ class Engine(Protocol):
         stop: threading.Event,
         enough: threading.Event | None = None,
     ) -> Generator[EditEvent, None, EditedImage]: ...
+    def archive_name(self, model: Any, key: Hashable) -> str:
+        """Stands for everything that the preparation depends on, in this and any later process."""
+        ...
+
+    def archive(self, session: Any) -> bytes: ...
+    def restore(
+        self, model: Any, request: DragRequest, payload: bytes, *, stop: threading.Event
+    ) -> Generator[StageStep, None, Session]:
+        """The session again; UnusableArchive where the payload does not fit."""
+        ...
+
     def free(self) -> None:
         """Give unused memory back to the device and the system."""
         ...
@@ -150,9 +163,10 @@ class _Loaded:
 class Workbench:
     """Used by one thread at a time, but for what only reads."""
 
-    def __init__(self, engine: Engine, session_bytes: int) -> None:
+    def __init__(self, engine: Engine, session_bytes: int, store: Store) -> None:
         self._engine = engine
         self._loaded: _Loaded | None = None
+        self.store = store
         self.sessions: SessionStore[Session] = SessionStore(session_bytes)
         self._generated: SessionStore[GeneratedPicture] = SessionStore(_GENERATED_BYTES)
         self.device = Device()
@@ -168,10 +182,14 @@ class Workbench:
 
     def is_prepared(self, source: ModelSource, request: DragRequest) -> bool:
         """Whether drag() will find the image prepared, as it looks now."""
-        if not self.is_loaded(source):
+        loaded = self._loaded
+        if loaded is None or loaded.source != source:
             return False
         self._validate(request)
-        return self.sessions.get(self._engine.session_key(source.name, request)) is not None
+        key = self._engine.session_key(source.name, request)
+        if self.sessions.get(key) is not None:
+            return True
+        return self.store.holds(self._engine.archive_name(loaded.model, key))
 
     def start(self) -> None:
         """Import the libraries; also done by the first edit."""
@@ -240,8 +258,7 @@ class Workbench:
     ) -> Generator[StageStep | Prepared, None, None]:
         self._validate(request)
         model = yield from self._model(source)
-        session, before = yield from self._session(source, model, request, stop)
-        phases = {} if before else session.phase_seconds
+        session, phases, before = yield from self._session(source, model, request, stop)
         yield Prepared(session.region, self._run(source, phases, 0, before))
 
     def _drag(
@@ -253,10 +270,9 @@ class Workbench:
     ) -> Generator[EditEvent | Edited, None, None]:
         self._validate(request)
         model = yield from self._model(source)
-        session, before = yield from self._session(source, model, request, stop)
+        session, phases, before = yield from self._session(source, model, request, stop)
         image = yield from self._engine.drag(session, request, stop=stop, enough=enough)
-        phases = {} if before else dict(session.phase_seconds)
-        phases |= {
+        phases = phases | {
             phase: seconds
             for phase, seconds in image.phase_seconds.items()
             if phase not in session.phase_seconds
@@ -290,14 +306,32 @@ class Workbench:
 
     def _session(
         self, source: ModelSource, model: Any, request: DragRequest, stop: threading.Event
-    ) -> Generator[StageStep, None, tuple[Session, bool]]:
+    ) -> Generator[StageStep, None, tuple[Session, dict[str, float], bool]]:
+        """The prepared image, the seconds that this took, and whether it was prepared before: here or on disk."""
         key = self._engine.session_key(source.name, request)
         known = self.sessions.get(key)
         if known is not None:
-            return known, True
-        session = yield from self._open(source, model, request, stop)
+            return known, {}, True
+        name = self._engine.archive_name(model, key)
+        session = yield from self._restored(name, model, request, stop)
+        before = session is not None
+        if session is None:
+            session = yield from self._open(source, model, request, stop)
+            self.store.write_later(name, partial(self._engine.archive, session))
         self.sessions.put(key, session)
-        return session, False
+        return session, session.phase_seconds, before
+
+    def _restored(
+        self, name: str, model: Any, request: DragRequest, stop: threading.Event
+    ) -> Generator[StageStep, None, Session | None]:
+        payload = self.store.read(name, stop)
+        if payload is None:
+            return None
+        try:
+            return (yield from self._engine.restore(model, request, payload, stop=stop))
+        except UnusableArchive as error:
+            self.store.discard(name, str(error))
+            return None
 
     def _open(
         self, source: ModelSource, model: Any, request: DragRequest, stop: threading.Event
