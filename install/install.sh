@@ -8,7 +8,7 @@
 #   --no-gimp    do not offer to install GIMP 3
 #   --no-demo    leave out the demonstration at the end
 #   --cpu        the CPU build of PyTorch, --cuda the NVIDIA build; else as the machine has it
-#   --uninstall  remove the daemon and the plug-in; with --purge also downloaded models and logs
+#   --uninstall  remove the daemon, prepared images and the plug-in; with --purge also downloaded models and logs
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=install/python.sh
@@ -58,11 +58,15 @@ place_plugin() {
 
 remove_everything() {
   local placed
-  if [ -x "$daemon" ]; then "$daemon" stop || true; fi
+  if [ -x "$daemon" ]; then
+    "$daemon" cache clear || true  # of no use without the daemon, and made from the user's pictures
+    "$daemon" stop || true
+  fi
   placed=$(place_plugin remove "$(bash "$root/install/gimp_tree.sh" --where "$gimp_tree")" "$(find_python)")
   [ -n "$placed" ] && say "Removed the plug-in: $placed"
   if [ -L "$link" ] && [ "$(readlink "$link")" = "$daemon" ]; then rm "$link"; fi
   rm -rf "$venv" "$demo"
+  rmdir "${XDG_CACHE_HOME:-$HOME/.cache}"/dragdiffusion{/prepared,} 2>/dev/null || true
   say "Removed the daemon: $venv"
   if $purge; then
     rm -rf "$home" "${XDG_STATE_HOME:-$HOME/.local/state}/dragdiffusion"

@@ -17,8 +17,10 @@ app = typer.Typer(
     help="Drag parts of a picture where you want them.",
 )
 models = typer.Typer(no_args_is_help=True, help="List, download and remove models.")
+cache = typer.Typer(no_args_is_help=True, help="Prepared pictures on disk: show and clear.")
 bench = typer.Typer(no_args_is_help=True, help="Measure.")
 app.add_typer(models, name="models")
+app.add_typer(cache, name="cache")
 app.add_typer(bench, name="bench")
 
 MODES = "reference is the paper as published."
@@ -229,6 +231,26 @@ def models_rm(name: Annotated[str, typer.Argument(help="A downloaded model.")]) 
 
     with errors_as_exit_status():
         remove_model(name)
+
+
+@cache.command("show")
+def cache_show() -> None:
+    """Say where prepared pictures are kept, how many, and how large they are."""
+    from dragdiffusion.commands.cache import show_cache
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    with errors_as_exit_status():
+        show_cache()
+
+
+@cache.command("clear")
+def cache_clear() -> None:
+    """Remove the prepared pictures from the disk; the next edit of each prepares it again."""
+    from dragdiffusion.commands.cache import clear_cache
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    with errors_as_exit_status():
+        clear_cache()
 
 
 @bench.command("speed")

@@ -20,6 +20,16 @@ FILES = (
     "unet/diffusion_pytorch_model.fp16.safetensors",
     "vae/diffusion_pytorch_model.fp16.safetensors",
 )
+SUBJECTS = (
+    "Python",
+    "torch",
+    "Device",
+    "Model embedded",
+    "Model sd15",
+    "Prepared images",
+    "Daemon",
+    "GIMP",
+)
 
 
 @pytest.fixture
@@ -71,7 +81,7 @@ def test_refusals(
 
 def test_doctor_names_every_subject(command: RunCommand, environment: dict[str, str]) -> None:
     said = command("doctor", env=environment).stdout
-    for subject in ("Python", "torch", "Device", "Model embedded", "Model sd15", "Daemon", "GIMP"):
+    for subject in SUBJECTS:
         assert f" {subject}: " in said
     assert "Plug-in" in said
 

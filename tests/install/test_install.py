@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,27 @@ def test_install_twice_drag_and_uninstall(tmp_path: Path) -> None:
     assert not (tmp_path / ".local" / "share" / "dragdiffusion").exists()
     assert not (tmp_path / ".local" / "bin" / "dragdiffusion").is_symlink()
     assert list(tmp_path.rglob("plug-ins/drag_diffusion")) == []
+
+
+def test_uninstalling_removes_prepared_images_and_keeps_models(tmp_path: Path) -> None:
+    home = tmp_path / ".local" / "share" / "dragdiffusion"
+    program = home / "venv" / "bin" / "dragdiffusion"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        f'#!/bin/sh\nPYTHONPATH={ROOT}/backend:{ROOT}/protos exec {sys.executable} -m dragdiffusion "$@"\n'
+    )
+    program.chmod(0o755)
+    (home / "models").mkdir()
+    prepared = tmp_path / ".cache" / "dragdiffusion" / "prepared"
+    prepared.mkdir(parents=True)
+    (prepared / f"{'a' * 64}.prepared").write_bytes(b"made from a picture")
+
+    said = run_install(tmp_path, "--uninstall")
+
+    assert "1 prepared image is removed" in said
+    assert not prepared.parent.exists()
+    assert not program.exists()
+    assert (home / "models").exists()
 
 
 def test_an_unknown_option_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dragdiffusion.client.connection import Connection
 from dragdiffusion.client.launch import find_daemon
+from dragdiffusion.commands.cache import Cache, mebibytes
 from dragdiffusion.commands.errors import FAILED
 
 
@@ -16,16 +17,18 @@ def show_status() -> int:
     with Connection(endpoint) as daemon:
         status = daemon.status()
     device = f"{status.device}, {status.dtype}" if status.engine_ready else "starting"
-    prepared = f"{status.prepared_images} ({_mebibytes(status.prepared_bytes)})"
+    prepared = f"{status.prepared_images} ({mebibytes(status.prepared_bytes)})"
+    cache = Cache.of(status)
     lines = {
         "Version": status.version,
-        "Process": f"{status.pid}, {_mebibytes(status.process_memory_bytes)}",
+        "Process": f"{status.pid}, {mebibytes(status.process_memory_bytes)}",
         "Address": endpoint.address,
         "Device": device,
         "Model": status.loaded_model or "none loaded",
         "Edits": f"{status.queue_length} waiting or running",
         "Prepared images": prepared,
-        "Uploaded pixels": _mebibytes(status.buffer_bytes),
+        "Kept on disk": f"{cache} in {cache.folder}",
+        "Uploaded pixels": mebibytes(status.buffer_bytes),
         "Log": status.log_file,
     }
     for name, value in lines.items():
@@ -42,7 +45,3 @@ def stop_daemon() -> int:
         daemon.shut_down()
     print("The daemon stops.")
     return 0
-
-
-def _mebibytes(count: int) -> str:
-    return f"{count / 2**20:.0f} MiB"

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dragdiffusion import __version__
+from dragdiffusion.client.connection import DaemonError
 from dragdiffusion.client.launch import find_daemon
+from dragdiffusion.commands.cache import find_cache
+from dragdiffusion.commands.errors import BadInput
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.engine.errors import DragDiffusionError
 from dragdiffusion.models import catalogue
@@ -110,9 +113,25 @@ def check_daemon() -> Iterator[Finding]:
 
 def check_folders() -> Iterator[Finding]:
     for folder in (endpoints.endpoint_file().parent, endpoints.state_folder()):
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        advice = "" if os.access(existing, os.W_OK) else f"Make {existing} writable."
+        advice = "" if _is_writable(folder) else f"Make {folder} writable."
         yield Finding("Folder", str(folder), advice)
+
+
+def check_store() -> Iterator[Finding]:
+    try:
+        cache = find_cache()
+    except (BadInput, DaemonError) as error:
+        yield Finding("Prepared images", str(error), "Correct the settings.")
+        return
+    unusable = cache.max_bytes and not _is_writable(cache.folder)
+    advice = f"Make {cache.folder} writable, or set store_folder." if unusable else ""
+    yield Finding("Prepared images", f"{cache} in {cache.folder}", advice)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Or can be made."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK)
 
 
 def check_gimp() -> Iterator[Finding]:
@@ -211,6 +230,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_torch,
     check_models,
     check_folders,
+    check_store,
     check_daemon,
     check_gimp,
     check_plugin,

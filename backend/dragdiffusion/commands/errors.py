@@ -21,6 +21,10 @@ class BadInput(Exception):
     """Arguments or files that cannot be used; the text says what to change."""
 
 
+class CommandFailed(Exception):
+    """What was asked for could not be done; the text says what to do about it."""
+
+
 @contextmanager
 def errors_as_exit_status() -> Iterator[None]:
     """One sentence on stderr and an exit status, instead of a traceback."""
@@ -32,7 +36,7 @@ def errors_as_exit_status() -> Iterator[None]:
         _end(str(error), BAD_INPUT)
     except DaemonError as error:
         _end(str(error), BAD_INPUT if error.code in _BAD_INPUT_CODES else FAILED)
-    except DragDiffusionError as error:
+    except (DragDiffusionError, CommandFailed) as error:
         _end(str(error), FAILED)
     except OSError as error:
         _end(
