@@ -17,12 +17,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from dragdiffusion.engine import editor, lora, session_archive
-from dragdiffusion.engine.config import LoraConfig
+from dragdiffusion.engine.config import Generation, LoraConfig
 from dragdiffusion.engine.ddim import DdimSchedule
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import DragRequest, StageStep
 from dragdiffusion.engine.editor import EditSession
 from dragdiffusion.engine.errors import Cancelled, UnusableArchive
+from dragdiffusion.engine.generation import generate
 from dragdiffusion.engine.reference_branch import ReferenceBranch, ReferenceView
 from dragdiffusion.engine.reference_latent_control import KeyValue
 from engine.tiny_model import make_config, make_model, make_request, reference_config, run
@@ -99,6 +100,25 @@ def test_a_restored_session_is_the_same_and_edits_the_same(
     np.testing.assert_array_equal(edited.image, expected.image)
     steps = [event.step for event in events if isinstance(event, StageStep)]
     assert steps == ([] if keep else list(range(1, request.config.num_inverted_steps + 1)))
+
+
+@pytest.mark.usefixtures("keep")
+def test_a_generated_picture_s_session_is_the_same_too() -> None:
+    model = make_model()
+    generation = Generation("sun", width=32, height=32, num_inference_steps=10, guidance_scale=3.0)
+    generated = run(generate(model, generation, stop=Event()))
+    image = np.dstack([generated.pixels, np.full((32, 32), 255, np.uint8)])
+    request = replace(
+        make_request(generation.settle(make_config())),
+        image=image,
+        prompt="sun",
+        generation=generation,
+    )
+    work = editor.open_session(model, request, stop=Event(), generated=generated)
+    session = run(work)
+    restored = restore(model, request, session_archive.archive(session))
+    assert_same(restored, session)
+    assert len(restored.branch.prompts) == 2
 
 
 def test_whatever_a_session_holds_is_archived() -> None:
