@@ -2,11 +2,22 @@
 """DragDiffusion for GIMP 3: the procedure's registration. All else is imported when the user calls it."""
 
 import sys
+import time
+
+STARTED = time.monotonic()
+
+from importlib.util import find_spec
 from pathlib import Path
 
 import gi
 
-for namespace, version in (("Gegl", "0.4"), ("Gimp", "3.0"), ("GimpUi", "3.0"), ("Gtk", "3.0")):
+for namespace, version in (
+    ("Gdk", "3.0"),
+    ("Gegl", "0.4"),
+    ("Gimp", "3.0"),
+    ("GimpUi", "3.0"),
+    ("Gtk", "3.0"),
+):
     gi.require_version(namespace, version)
 from gi.repository import Gimp, GLib, GObject
 
@@ -65,21 +76,14 @@ def _add_arguments(procedure):
     )
     procedure.add_string_argument(
         "model",
-        "Mod_el",
+        "M_odel",
         "Name, folder or .safetensors file of the model on the daemon's computer; empty: its default",
         "",
         READWRITE,
     )
     procedure.add_int_argument(
-        "seed",
-        "Seed _number",
-        "The same seed and settings give the same result; another one gives a variation",
-        *(0, 2**31 - 1, 0),
-        READWRITE,
-    )
-    procedure.add_int_argument(
         "lora-steps",
-        "Learning _steps (-1: automatic)",
+        "Identit_y",
         "Steps for learning this one picture before the drag: more keep its look better and take "
         "longer; 0: none; -1: as the method has it",
         *(MODE_DEFAULT, 2000, MODE_DEFAULT),
@@ -87,9 +91,37 @@ def _add_arguments(procedure):
     )
     procedure.add_int_argument(
         "max-drag-steps",
-        "Dra_g steps at most (-1: automatic)",
-        "Raise it if the point does not arrive; 0 or -1: as the method has it",
+        "Iteratio_ns at most",
+        "Iterations of the drag; more if a point does not arrive; 0 or -1: as the method has it",
         *(MODE_DEFAULT, 2000, MODE_DEFAULT),
+        READWRITE,
+    )
+    procedure.add_int_argument(
+        "seed",
+        "Seed n_umber",
+        "The same seed and settings give the same result; another one gives a variation",
+        *(0, 2**31 - 1, 0),
+        READWRITE,
+    )
+    procedure.add_int_argument(
+        "mask-grow",
+        "_Grow selection",
+        "Pixels by which the selection is enlarged for this edit; negative: made smaller",
+        *(-500, 500, 0),
+        READWRITE,
+    )
+    procedure.add_int_argument(
+        "mask-feather",
+        "_Feather",
+        "Pixels by which the selection's edge is softened for this edit",
+        *(0, 500, 0),
+        READWRITE,
+    )
+    procedure.add_boolean_argument(
+        "keep-points",
+        "_Keep points as a path",
+        "Points placed in the dialog go into the image as the path “Drag points”",
+        True,
         READWRITE,
     )
 
@@ -99,6 +131,10 @@ def run(procedure, run_mode, image, drawables, config, _data):
     sys.path[:0] = [str(folder), str(folder / "vendor")]
     try:
         from plugin import procedure as drag_edit
+        from plugin import timing
+
+        if find_spec("dragdiffusion_rpc") is None:  # what needs it is imported later
+            raise ModuleNotFoundError("No module named 'dragdiffusion_rpc'")
     except ImportError as error:
         return procedure.new_return_values(
             Gimp.PDBStatusType.EXECUTION_ERROR,
@@ -107,6 +143,7 @@ def run(procedure, run_mode, image, drawables, config, _data):
                 "DragDiffusion for GIMP again (install/install.sh)."
             ),
         )
+    timing.started = STARTED
     return drag_edit.run(procedure, run_mode, image, drawables, config)
 
 

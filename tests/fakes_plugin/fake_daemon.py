@@ -4,10 +4,12 @@
         endpoint = daemon.endpoint            # a plugin.client.Endpoint's fields, as a dict
 
 Its "edit" inverts the colours where the mask lets it, on the mask's bounding box. When a caller goes away before
-the end, `daemon.cancelled` is set. The prompt tells it what else to do:
+the end, `daemon.cancelled` is set (`daemon.unprepared`, where it only prepared). The prompt tells it what else to do:
     "fail CODE sentence"   end the call with this status
     "hang"                 report progress until the caller goes away
-    "slow SECONDS"         take so long for each of the five steps
+    "slow SECONDS"         take so long for each of the five steps of a drag
+    "study SECONDS"        take so long for each of the five steps of a preparation
+    "unprepared sentence"  fail to prepare
     "die"                  break off in the middle: the process ends (as a program of its own) or the server stops
     "forget"               drop the uploaded pixels once, after they were found
     "short"                send half of the result
@@ -43,9 +45,12 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
     def __init__(self, version: str = "0.1.0", die: Any = None, address: str = "127.0.0.1:0"):
         self.version = version
         self.requests: list[rpc.DragRequest] = []
+        self.prepared: list[rpc.PrepareRequest] = []
+        self.finished: set[str] = set()  # edit_id
         self.buffers: dict[bytes, bytes] = {}
         self.uploads = 0
         self.cancelled = threading.Event()
+        self.unprepared = threading.Event()
         self._die = die or (lambda: self._server.stop(0))
         self._server = grpc.server(futures.ThreadPoolExecutor(8), interceptors=[_TokenCheck()])
         drag_pb2_grpc.add_DragDiffusionServicer_to_server(self, self._server)
@@ -94,6 +99,33 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
         self.uploads += 1
         return rpc.UploadResponse(buffer=header)
 
+    def Prepare(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        self.prepared.append(request)
+        ended = threading.Event()
+        context.add_callback(lambda: ended.is_set() or self.unprepared.set())
+        if request.image.sha256 not in self.buffers:
+            context.abort(grpc.StatusCode.NOT_FOUND, "The image was not uploaded.")
+        word, _, rest = request.prompt.partition(" ")
+        if word == "unprepared":
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, rest)
+        for step in range(1, 6):
+            progress = _progress(rpc.STAGE_FINE_TUNING, 0.2 * step, 5 - step, step, 5).progress
+            yield rpc.PrepareEvent(progress=progress)
+            time.sleep(float(rest) if word == "study" else 0.0)
+        mask = self.buffers[request.mask.sha256] if request.HasField("mask") else None
+        left, top, width, height = _bounding_box(mask, request.image.width, request.image.height)
+        region = rpc.Rectangle(x=left, y=top, width=width, height=height)
+        yield rpc.PrepareEvent(prepared=rpc.Prepared(region=region))
+        ended.set()
+
+    def ListModels(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        models = [rpc.Model(name="here", available=True), rpc.Model(name="there")]
+        return rpc.ListModelsResponse(models=models, default_model="here")
+
+    def FinishDrag(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        self.finished.add(request.edit_id)
+        return rpc.FinishDragResponse(running=True)
+
     def Drag(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         self.requests.append(request)
         ended = threading.Event()
@@ -127,23 +159,20 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
         mask = None
         if preparation.HasField("mask"):
             mask = self.buffers[preparation.mask.sha256]
-        left, top, width, height = region = _bounding_box(mask, *size)
+        region = _bounding_box(mask, *size)
         for step in range(1, 6):
             yield _progress(rpc.STAGE_DRAGGING, 0.2 + 0.1 * step, eta=5 - step, step=step, steps=5)
             yield rpc.DragEvent(drag_step=_drag_step(preparation, step))
             if request.preview_every:
                 yield rpc.DragEvent(preview=_preview(image, size))
             time.sleep(pace)
-        pixels = bytearray()
-        for y in range(top, top + height):
-            for x in range(left, left + width):
-                at = y * size[0] + x
-                pixels += bytes(255 - value for value in image[4 * at : 4 * at + 3])
-                pixels.append(255 if mask is None else mask[at])
-        yield rpc.DragEvent(edited_image=_edited_image(region, bytes(pixels)))
+            if request.edit_id in self.finished:
+                break
+        pixels = _invert(image, mask, size[0], region)
+        yield rpc.DragEvent(edited_image=_edited_image(region, pixels, step))
         end = len(pixels) // 2 if short else len(pixels)
         for start in range(0, end, CHUNK):
-            chunk = bytes(pixels[start : min(end, start + CHUNK)])
+            chunk = pixels[start : min(end, start + CHUNK)]
             yield rpc.DragEvent(pixel_chunk=rpc.PixelChunk(chunk=chunk))
 
 
@@ -183,6 +212,19 @@ def _preview(image: bytes, size: tuple[int, int]) -> Any:
     return rpc.Preview(region=whole, width=-(-size[0] // 4), height=-(-size[1] // 4), rgb=rgb)
 
 
+def _invert(image: bytes, mask: bytes | None, stride: int, region: tuple[int, ...]) -> bytes:
+    """The region's colours inverted; its alpha is the mask."""
+    left, top, width, height = region
+    pixels = bytearray(4 * width * height)
+    inverted = image.translate(bytes(range(255, -1, -1)))
+    for row in range(height):
+        start = (top + row) * stride + left
+        line = bytearray(inverted[4 * start : 4 * (start + width)])
+        line[3::4] = bytes([255]) * width if mask is None else mask[start : start + width]
+        pixels[4 * row * width : 4 * (row + 1) * width] = line
+    return bytes(pixels)
+
+
 def _bounding_box(mask: bytes | None, width: int, height: int) -> tuple[int, int, int, int]:
     if mask is None:
         return 0, 0, width, height
@@ -191,7 +233,7 @@ def _bounding_box(mask: bytes | None, width: int, height: int) -> tuple[int, int
     return columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
 
 
-def _edited_image(region: tuple[int, int, int, int], pixels: bytes) -> Any:
+def _edited_image(region: tuple[int, int, int, int], pixels: bytes, steps: int) -> Any:
     left, top, width, height = region
     digest = hashlib.sha256(f"{width}x{height}x4:".encode("ascii") + pixels).digest()
     return rpc.EditedImage(
@@ -199,7 +241,7 @@ def _edited_image(region: tuple[int, int, int, int], pixels: bytes) -> Any:
         pixels=rpc.BufferReference(
             sha256=digest, width=width, height=height, format=rpc.PIXEL_FORMAT_RGBA8
         ),
-        run=rpc.Run(device="fake", model="none", drag_steps=5, config_json='{"seed": 0}'),
+        run=rpc.Run(device="fake", model="none", drag_steps=steps, config_json='{"seed": 0}'),
     )
 
 

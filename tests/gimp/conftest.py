@@ -178,3 +178,11 @@ def host_command(gimp: Gimp, processes: None) -> Any:
         return " ".join([*out, *python, *arguments])
 
     return make
+
+
+@pytest.fixture
+def desktop(gimp: Gimp) -> Iterator[Any]:
+    """A screen with GIMP on it, 1280 × 860 pixels."""
+    from gimp_desktop import open_screen
+
+    yield from open_screen(gimp)

@@ -26,8 +26,9 @@ def test_it_is_registered_with_menu_and_documented_arguments(gimp):
     assert told["menus"] == ["<Image>/Filters"]
     assert told["types"] == "*"
     assert "selected path" in told["help"]
-    names = ["run-mode", "image", "drawables", "prompt", "mode", "model", "seed", "lora-steps"]
-    assert list(told["arguments"]) == [*names, "max-drag-steps"]
+    names = ["run-mode", "image", "drawables", "prompt", "mode", "model", "lora-steps"]
+    more = ["max-drag-steps", "seed", "mask-grow", "mask-feather", "keep-points"]
+    assert list(told["arguments"]) == [*names, *more]
     assert all(told["arguments"].values())
 
 
@@ -79,6 +80,33 @@ def test_a_drag_with_a_feathered_selection_makes_one_layer(gimp, fake_daemon):
     assert request.preparation.prompt == "a photo"
     assert request.preparation.hyper_parameters.lora_steps == 3
     assert not request.preparation.hyper_parameters.HasField("max_drag_steps")
+
+
+def test_the_selection_is_grown_and_softened_for_the_edit_alone(gimp, fake_daemon):
+    told = gimp.batch("""
+        image = new_image()
+        layer = new_layer(image)
+        new_path(image, [(40, 30), (60, 40)])
+        image.select_rectangle(Gimp.ChannelOps.REPLACE, 35, 25, 30, 20)
+        result["selected"] = digest(image.get_selection())
+        result["calls"] = [
+            call(image, [layer], mask_grow=grow, mask_feather=feather)
+            for grow, feather in ((5, 0), (-3, 0), (0, 6))]
+        result["unchanged"] = digest(image.get_selection()) == result["selected"]
+        result["channels"] = len(image.get_channels())
+        result["images"] = len(Gimp.get_images())
+    """)
+    assert told["calls"] == 3 * [["SUCCESS", ""]]
+    assert told["unchanged"]
+    assert (told["channels"], told["images"]) == (0, 1)
+    masks = [fake_daemon.buffers[r.preparation.mask.sha256] for r in fake_daemon.requests]
+    # GIMP grows a rectangle with round corners and shrinks it with sharp ones.
+    grown, shrunk, soft = masks
+    assert grown[80 * 9 + 35] == 0  # the selection begins in row 15 of the layer
+    assert grown[80 * 10 + 35] == 255
+    assert 30 * 20 < grown.count(255) <= 40 * 30
+    assert shrunk.count(255) == 24 * 14
+    assert any(0 < value < 255 for value in soft)
 
 
 def test_without_a_selection_the_whole_layer_may_change(gimp, fake_daemon):
@@ -337,7 +365,7 @@ def told_errors(gimp):
         script += f"result[{name!r}] = [*told, describe(image) == before]\n"
     with FakeDaemon() as daemon:
         gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
-        return gimp.batch(script)
+        return gimp.batch(script, timeout=300)
 
 
 @pytest.mark.parametrize("name", ERRORS)

@@ -1,180 +1,18 @@
-"""The real window under Xvfb: the dialog, the progress, the result, undo in one step."""
+"""The real window under Xvfb: the dialog from opening to the layer, one undo, cancel, errors."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
+from gimp_desktop import MAIN, PICTURE, WATCH, make_picture, wait
 
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.models import catalogue
 
 pytestmark = pytest.mark.slow
-OUTPUT = Path(__file__).resolve().parents[1] / "output"  # the screenshots are kept here
-
-
-MAIN = "– GIMP$"
-
-
-class Desktop:
-    """A screen of its own with GIMP on it."""
-
-    def __init__(self, gimp: Any, display: str) -> None:
-        self.gimp = gimp
-        self.display = display
-        self._processes: list[subprocess.Popen[bytes]] = []
-
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
-        log = (self.gimp.folder / f"{Path(command[0]).name}.log").open("wb")
-        with log:
-            process = subprocess.Popen(
-                self.gimp.command(*command),
-                env=self.gimp.environment(DISPLAY=self.display, **environment),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._processes.append(process)
-        return process
-
-    def open_gimp(self, *script: str, **environment: str) -> None:
-        path = self.gimp.write_script(*script)
-        self.start(*self.gimp.batch_command("gimp", path, stay=True), **environment)
-
-    def tool(self, *command: str) -> str:
-        done = subprocess.run(
-            self.gimp.command(*command),
-            env=self.gimp.environment(DISPLAY=self.display),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return done.stdout.strip()
-
-    def windows(self, title: str) -> list[str]:
-        return self.tool("xdotool", "search", "--onlyvisible", "--name", title).split()
-
-    def wait_for_window(self, title: str) -> str:
-        return wait(lambda: self.windows(title), f"window “{title}”")[-1]
-
-    def press(self, window: str, *keys: str) -> None:
-        self.tool("xdotool", "windowactivate", "--sync", window)
-        time.sleep(0.3)
-        self.tool("xdotool", "key", "--delay", "80", *keys)
-
-    def click(self, x: int, y: int, modifier: str = "") -> None:
-        """At a place of the screen."""
-        held = ["keydown", modifier] if modifier else []
-        released = ["keyup", modifier] if modifier else []
-        place = ["mousemove", "--sync", str(x), str(y), "sleep", "0.2"]
-        self.tool("xdotool", *place, *held, "click", "1", *released, "sleep", "0.3")
-
-    def pull(self, start: tuple[int, int], end: tuple[int, int]) -> None:
-        """From one place of the screen to another, with the button held."""
-        self.tool("xdotool", "mousemove", str(start[0]), str(start[1]), "mousedown", "1")
-        half = ((start[0] + end[0]) // 2, (start[1] + end[1]) // 2)
-        self.tool("xdotool", "mousemove", str(half[0]), str(half[1]))
-        self.tool("xdotool", "mousemove", str(end[0]), str(end[1]), "mouseup", "1")
-
-    def screenshot(self, name: str) -> None:
-        time.sleep(0.7)  # let it be drawn
-        shot = self.gimp.folder / "shot.png"
-        self.tool("import", "-window", "root", str(shot))
-        OUTPUT.mkdir(exist_ok=True)
-        shutil.copy(shot, OUTPUT / name)
-
-    def state(self) -> dict[str, Any]:
-        try:
-            return self.gimp.read_result()
-        except FileNotFoundError:
-            return {}
-
-    def close(self) -> None:
-        for process in reversed(self._processes):
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-        for process in self._processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait(10)
-
-    def maximize(self) -> None:
-        self.tool("xdotool", "windowsize", "--sync", self.wait_for_window(MAIN), "100%", "100%")
-
-
-def wait(probe: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = probe()
-        if found:
-            return found
-        time.sleep(0.2)
-    pytest.fail(f"{what} did not come within {seconds:.0f} s")
-
-
-@pytest.fixture
-def desktop(gimp: Any) -> Iterator[Desktop]:
-    # No last values of another test: they would take the place of those that this one passes.
-    shutil.rmtree(gimp.folder / "profile" / "plug-in-settings", ignore_errors=True)
-    number = next(n for n in range(50, 500) if _is_free(n))
-    made = Desktop(gimp, f":{number}")
-    try:
-        made.start("Xvfb", made.display, "-screen", "0", "1280x860x24", "-nolisten", "tcp")
-        wait(lambda: made.tool("xdotool", "getdisplaygeometry"), "the screen", 20)
-        made.start("openbox")
-        yield made
-    finally:
-        made.close()
-
-
-def _is_free(display: int) -> bool:
-    names = Path("/proc/net/unix").read_text(encoding="ascii", errors="replace")
-    return f"/tmp/.X11-unix/X{display}\n" not in names
-
-
-PICTURE = """
-import time
-from gi.repository import Gio
-image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(sys.path[0] + "/picture.png"))
-layer = image.get_layers()[0]
-layer.set_name("Landscape")
-new_path(image, [(259, 124), (370, 104)], name="Sun").set_visible(True)
-Gimp.context_set_feather(True)
-Gimp.context_set_feather_radius(10, 10)
-image.select_ellipse(Gimp.ChannelOps.REPLACE, 160, 15, 310, 200)
-before = describe(image)
-display = Gimp.Display.new(image)
-Gimp.displays_flush()
-"""
-
-WATCH = """
-while True:   # the test watches this, and ends GIMP
-    layers = image.get_layers()
-    result["layers"] = [layer.get_name() for layer in layers]
-    result["as_before"] = describe(image) == before
-    write_json(sys.path[0] + "/result.json", result)
-    time.sleep(0.3)
-"""
-
-
-def make_picture(path: Path) -> None:
-    from PIL import Image
-
-    from dragdiffusion.evaluation import scenes
-
-    landscape = scenes.render(scenes.sample(scenes.FIRST_HELD_OUT_SEED + 1, "landscape"))
-    picture = Image.fromarray(landscape.image_bytes).resize((512, 512), Image.Resampling.BICUBIC)
-    picture.save(path)
 
 
 def test_the_dialog_the_result_and_one_undo(gimp, desktop, fake_daemon):
@@ -184,20 +22,31 @@ def test_the_dialog_the_result_and_one_undo(gimp, desktop, fake_daemon):
         'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")',
         WATCH,
     )
-    dialog = desktop.wait_for_window("^Drag Edit$")
+    dialog = desktop.open_dialog()
     desktop.maximize()
+    wait(lambda: desktop.times("prepared"), "the preparation")
     desktop.screenshot("dialog.png")
     desktop.press(dialog, "Return")
     wait(lambda: fake_daemon.requests, "the request")
     time.sleep(1.5)
     desktop.screenshot("progress.png")
-    wait(lambda: desktop.state().get("call"), "the result")
+    wait(lambda: desktop.times("result"), "the result")
+    desktop.screenshot("after.png")
+    desktop.press(dialog, "b")
+    desktop.screenshot("before.png")
+    assert "layers" not in desktop.state()  # nothing is inserted yet
+    desktop.press(dialog, "Return")
+    wait(lambda: desktop.state().get("call"), "the layer")
     assert desktop.state()["call"] == ["SUCCESS", ""]
     wait(lambda: len(desktop.state()["layers"]) == 2, "the layer")
+    assert desktop.state()["paths"] == ["Sun"]  # the points are that path's: nothing to keep
     desktop.screenshot("result.png")
-    desktop.press(desktop.wait_for_window(MAIN), "ctrl+z")
+    main = desktop.wait_for_window(MAIN)
+    desktop.press(main, "ctrl+z")
     wait(lambda: desktop.state()["as_before"], "one undo")
     desktop.screenshot("undone.png")
+    desktop.press(main, "ctrl+y")
+    wait(lambda: len(desktop.state()["layers"]) == 2, "redo")
 
 
 def test_as_the_user_guide_says(gimp, desktop, fake_daemon):
@@ -221,11 +70,13 @@ def test_as_the_user_guide_says(gimp, desktop, fake_daemon):
     desktop.click(427, 32)  # Filters
     desktop.screenshot("menu.png")
     desktop.tool("xdotool", "key", "--delay", "200", "Up", "Return")  # the last entry
-    dialog = desktop.wait_for_window("^Drag Edit$")
+    dialog = desktop.open_dialog()
     desktop.screenshot("two-strokes.png")
-    desktop.click(490, 590)  # More settings
-    desktop.screenshot("more-settings.png")
-    desktop.press(dialog, "Return")
+    desktop.button("v")  # Advanced
+    desktop.screenshot("advanced.png")
+    desktop.press(dialog, "Return")  # Drag
+    wait(lambda: desktop.times("result"), "the result")
+    desktop.press(dialog, "Return")  # Insert as layer
     wait(lambda: len(desktop.state()["layers"]) == 2, "the layer")
     (request,) = fake_daemon.requests
     sun, tree = request.preparation.trajectories
@@ -245,20 +96,49 @@ def test_as_the_user_guide_says(gimp, desktop, fake_daemon):
     assert len(fake_daemon.requests) == 2
 
 
-def test_cancel_in_the_progress_window(gimp, desktop, fake_daemon):
+def test_cancel_stops_at_once_and_keeps_the_points(gimp, desktop, fake_daemon):
     make_picture(gimp.folder / "picture.png")
     desktop.open_gimp(
         PICTURE,
         'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")',
         WATCH,
     )
-    desktop.press(desktop.wait_for_window("^Drag Edit$"), "Return")
+    dialog = desktop.open_dialog()
+    desktop.press(dialog, "Return")
     wait(lambda: fake_daemon.requests, "the request")
     time.sleep(1)  # of four
-    desktop.press(desktop.wait_for_window("^Drag Edit$"), "Escape")
-    assert wait(lambda: desktop.state().get("call"), "the end")[0] == "CANCEL"
+    desktop.press(dialog, "Escape")
     assert fake_daemon.cancelled.wait(2)
+    desktop.screenshot("cancelled.png")
+    assert desktop.windows("^Drag Edit$")
+    desktop.press(dialog, "Return")  # again, with the same points
+    wait(lambda: len(fake_daemon.requests) == 2, "the second request")
+    first, second = fake_daemon.requests
+    assert second.preparation == first.preparation
+    assert len(fake_daemon.prepared) == 1
+    desktop.press(dialog, "Escape")
+    desktop.press(dialog, "Escape")
+    assert wait(lambda: desktop.state().get("call"), "the end")[0] == "CANCEL"
+    wait(lambda: "as_before" in desktop.state(), "the watch")
     assert desktop.state()["as_before"]
+
+
+def test_what_is_reached_is_taken_now(gimp, desktop, fake_daemon):
+    make_picture(gimp.folder / "picture.png")
+    desktop.open_gimp(
+        PICTURE,
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 2")',
+        WATCH,
+    )
+    dialog = desktop.open_dialog()
+    desktop.press(dialog, "Return")
+    wait(lambda: fake_daemon.requests, "the request")
+    time.sleep(0.5)
+    desktop.button("t")
+    wait(lambda: desktop.times("result"), "the result", 5)  # of ten
+    desktop.press(dialog, "Return")
+    wait(lambda: desktop.state().get("records"), "the layer")
+    assert desktop.state()["records"][0]["run"]["drag_steps"] < 3
 
 
 def test_an_error_is_shown_in_a_window(gimp, desktop, fake_daemon):
@@ -266,7 +146,7 @@ def test_an_error_is_shown_in_a_window(gimp, desktop, fake_daemon):
     make_picture(gimp.folder / "picture.png")
     desktop.open_gimp(
         PICTURE,
-        "image.remove_path(image.get_paths()[0])",
+        "layer.set_lock_content(True)",
         'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)',
         WATCH,
     )
@@ -274,7 +154,30 @@ def test_an_error_is_shown_in_a_window(gimp, desktop, fake_daemon):
     desktop.screenshot("error.png")
     desktop.press(message, "Return")
     assert wait(lambda: desktop.state().get("call"), "the end")[0] == "CANCEL"
+    wait(lambda: "as_before" in desktop.state(), "the watch")
     assert desktop.state()["as_before"]
+
+
+def test_a_drag_that_fails_leaves_the_dialog_open_and_tells_how_to_go_on(
+    gimp, desktop, fake_daemon
+):
+    make_picture(gimp.folder / "picture.png")
+    sentence = "The drag needs more memory: select less."
+    desktop.open_gimp(
+        PICTURE,
+        f"""result["call"] = call(
+            image, [layer], Gimp.RunMode.INTERACTIVE, prompt="fail RESOURCE_EXHAUSTED {sentence}")""",
+        WATCH,
+    )
+    dialog = desktop.open_dialog()
+    desktop.press(dialog, "Return")
+    wait(lambda: len(desktop.windows("^Drag Edit$")) == 2, "the message")
+    desktop.screenshot("drag-error.png")
+    desktop.tool("xdotool", "key", "alt+o", "sleep", "0.3")  # Copy details
+    desktop.tool("xdotool", "key", "Return", "sleep", "0.5")
+    assert desktop.windows("^Drag Edit$") == [dialog]
+    desktop.press(dialog, "Return")
+    wait(lambda: len(fake_daemon.requests) == 2, "the second drag")
 
 
 def test_the_whole_way_with_the_embedded_model(gimp, desktop, host_command):
@@ -299,16 +202,19 @@ def test_the_whole_way_with_the_embedded_model(gimp, desktop, host_command):
         DRAGDIFFUSION_DAEMON_COMMAND=host_command("-m", "dragdiffusion", "serve"),
     )
     try:
-        dialog = desktop.wait_for_window("^Drag Edit$")
+        dialog = desktop.open_dialog()
         desktop.maximize()
         desktop.pull((1046, 462), (960, 462))  # a wider Layers dialog
         desktop.tool("xdotool", "windowactivate", "--sync", dialog)
+        wait(lambda: desktop.times("prepared"), "the preparation", 300)
         desktop.screenshot("gimp-dialog.png")
         desktop.press(dialog, "Return")
-        wait(lambda: endpoints.read(gimp.endpoint_file), "the daemon")
-        time.sleep(15)
+        wait(lambda: desktop.times("preview"), "a preview", 200)
         desktop.screenshot("gimp-progress.png")
-        wait(lambda: desktop.state().get("call"), "the result", 400)
+        wait(lambda: desktop.times("result"), "the result", 400)
+        desktop.screenshot("gimp-compare.png")
+        desktop.press(dialog, "Return")
+        wait(lambda: desktop.state().get("call"), "the layer")
         assert desktop.state()["call"] == ["SUCCESS", ""]
         assert desktop.state()["layers"] == ["Drag edit: Landscape", "Landscape"]
         assert desktop.state()["alpha_is_the_selection"]

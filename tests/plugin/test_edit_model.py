@@ -1,10 +1,11 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
 from dragdiffusion_rpc import drag_pb2 as rpc
-from plugin import edit_model
+from plugin import edit_model, wire
 from plugin.edit_model import (
     Anchor,
     Drag,
@@ -200,17 +201,21 @@ def an_edit(settings=None, mask=None):
 
 def test_a_buffer_is_named_by_its_content():
     buffer = PixelBuffer(2, 1, 4, b"12345678")
-    assert buffer.reference.sha256 == hashlib.sha256(b"2x1x4:12345678").digest()
-    assert buffer.reference.format == rpc.PIXEL_FORMAT_RGBA8
+    assert buffer.sha256 == hashlib.sha256(b"2x1x4:12345678").digest()
+    assert wire.to_reference(buffer).format == rpc.PIXEL_FORMAT_RGBA8
     with pytest.raises(ValueError, match="7 bytes for 2 × 1 pixels"):
         PixelBuffer(2, 1, 4, b"1234567")
 
 
 def test_a_request_says_all():
     settings = Settings("a dog", "reference", "sd15", 7, lora_steps=0, max_drag_steps=120)
-    request = edit_model.to_request(an_edit(settings, mask_of((20, 20))))
+    edit = replace(an_edit(settings, mask_of((20, 20))), region=(1, 2, 30, 40), edit_id="it")
+    request = wire.to_drag_request(edit)
     preparation = request.preparation
     assert request.preview_every == 10
+    assert request.edit_id == "it"
+    region = request.preparation.region
+    assert (region.x, region.y, region.width, region.height) == (1, 2, 30, 40)
     assert (preparation.prompt, preparation.model, preparation.seed) == ("a dog", "sd15", 7)
     assert preparation.mode == rpc.MODE_REFERENCE
     assert preparation.mask.format == rpc.PIXEL_FORMAT_Y8
@@ -223,9 +228,10 @@ def test_a_request_says_all():
 @pytest.mark.parametrize("drag_steps", [0, -1])
 def test_what_is_left_to_the_mode_is_unset(drag_steps):
     edit = an_edit(Settings(max_drag_steps=drag_steps))
-    preparation = edit_model.to_request(edit).preparation
+    preparation = wire.to_drag_request(edit).preparation
     assert preparation.mode == rpc.MODE_DEFAULT
     assert not preparation.HasField("mask")
+    assert not preparation.HasField("region")
     assert not preparation.hyper_parameters.ListFields()
 
 
@@ -242,12 +248,23 @@ def test_the_record_tells_how_the_layer_was_made():
 def test_the_description_for_the_dialog():
     strokes = [stroke((30, 40), (50, 40)), stroke((30, 50), (50, 50), number=2)]
     drags = edit_model.to_drags(strokes, LAYER)
-    assert edit_model.describe(strokes, drags, mask_of()) == (
-        "2 drags from path “Eyes”; only the selection may change."
+    assert edit_model.describe(drags, True) == "2 drags; only the selection may change."
+    assert edit_model.describe(drags[:1], False) == "1 drag; the whole layer may change."
+
+
+def test_an_edit_without_drags_says_so():
+    told = sentence(edit_model.check_drags, replace(an_edit(), drags=()))
+    assert told == "There is no point to drag: press the mouse on the part to move, and pull."
+    edit_model.check_drags(an_edit(mask=mask_of((20, 20))))
+    assert "outside the selection" in sentence(
+        edit_model.check_drags, an_edit(mask=mask_of((1, 1)))
     )
-    assert edit_model.describe(strokes[:1], drags[:1], None) == (
-        "1 drag from path “Eyes”; the whole layer may change."
-    )
+
+
+def test_the_summary_of_a_result():
+    run = {"device": "cpu", "drag_steps": 12, "taken_early": True, "phases": [{"seconds": 30.6}]}
+    result = Result(0, 0, PixelBuffer(1, 1, 4, b"abcd"), json.dumps(run))
+    assert edit_model.summary(result) == "12 iterations in 31 s on cpu, taken early."
 
 
 @pytest.mark.parametrize(

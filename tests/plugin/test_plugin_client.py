@@ -19,6 +19,7 @@ from plugin.edit_model import (
     Edit,
     Handles,
     LayerState,
+    Models,
     PixelBuffer,
     Progress,
     Result,
@@ -67,7 +68,7 @@ def test_a_drag_uploads_once_and_brings_the_result(fake_daemon):
     assert result.pixels.rows == bytes([245, 235, 225, 128]) * 40
     assert '"device": "fake"' in result.run
     assert Progress("Dragging: step 2 of 5 …", pytest.approx(0.4), 3.0) in events
-    assert Handles(((4, 4),)) in events
+    assert Handles(((4, 4),), step=1, max_steps=5, loss=1.0) in events
     assert View(4, 4, bytes([10, 20, 30]) * 16, 0, 0, 0.25) in events
     assert fake_daemon.uploads == 2
     drag(endpoint_of(fake_daemon), an_edit(mask=mask))
@@ -125,6 +126,10 @@ def test_half_a_result_is_none(fake_daemon):
 def test_nobody_there():
     nobody = Endpoint("127.0.0.1:1", "token")
     failure(nobody, an_edit(), DaemonUnreachable)
+
+
+def test_only_models_that_are_here_are_offered(fake_daemon):
+    assert asyncio.run(client.list_models(endpoint_of(fake_daemon))) == Models(("here",))
 
 
 def test_the_plug_in_and_the_daemon_are_of_one_version():

@@ -15,8 +15,8 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from dragdiffusion_rpc import drag_pb2 as rpc
-from plugin import __version__
-from plugin.edit_model import Edit, Handles, PixelBuffer, Progress, Result, View, to_request
+from plugin import __version__, wire
+from plugin.edit_model import Edit, Handles, Models, PixelBuffer, Prepared, Progress, Result, View
 
 CHUNK = 1 << 20  # bytes of pixels a message
 WINDOW = 1 << 24  # bytes in flight
@@ -31,6 +31,7 @@ STAGES = {
     rpc.STAGE_INVERTING: "Inverting the picture",
     rpc.STAGE_DRAGGING: "Dragging",
     rpc.STAGE_DENOISING: "Painting the result",
+    rpc.STAGE_SAMPLING: "Making a picture",
     rpc.STAGE_COMPOSITING: "Putting the result into place",
 }
 
@@ -53,26 +54,38 @@ class Endpoint:
     log_file: str = ""
 
 
+async def prepare(endpoint: Endpoint, edit: Edit) -> AsyncIterator[Any]:
+    """Do what can be done before the points are known: yield Progress as it comes, and Prepared last."""
+    request = wire.to_prepare_request(edit)
+    async with _connected(endpoint) as call:
+        async for event in call.with_pixels(edit.buffers, lambda: call.prepare(request)):
+            yield event
+
+
 async def drag(endpoint: Endpoint, edit: Edit) -> AsyncIterator[Any]:
     """Yield Progress, Handles and View as they come, and the Result last."""
-    request = to_request(edit)
+    request = wire.to_drag_request(edit)
     async with _connected(endpoint) as call:
-        await call.upload_missing(edit.buffers)
-        try:
-            async for event in call.drag(request):
-                yield event
-        except GRPCError as error:
-            # The daemon may have dropped a buffer between the two calls: upload again, once.
-            if error.status is not Status.NOT_FOUND or not await call.upload_missing(edit.buffers):
-                raise
-            async for event in call.drag(request):
-                yield event
+        async for event in call.with_pixels(edit.buffers, lambda: call.drag(request)):
+            yield event
+
+
+async def finish(endpoint: Endpoint, edit_id: str) -> bool:
+    """Take what the drag of this identity has reached: it ends as usual; whether it runs."""
+    async with _connected(endpoint) as call:
+        return await call.finish(edit_id)
 
 
 async def get_status(endpoint: Endpoint, timeout: float = 10.0) -> rpc.GetStatusResponse:
     """Ask the daemon how it is; DaemonUnreachable if nobody answers within `timeout` seconds."""
     async with _connected(endpoint) as call:
         return await call.get_status(timeout)
+
+
+async def list_models(endpoint: Endpoint) -> Models:
+    """The models whose files are there."""
+    async with _connected(endpoint) as call:
+        return await call.list_models()
 
 
 def check_version(version: str) -> None:
@@ -142,16 +155,45 @@ class _Calls:
         call = method(rpc.GetStatusRequest(), metadata=self._metadata)
         return await asyncio.wait_for(call, timeout)
 
+    async def list_models(self) -> Models:
+        method: Any = UnaryUnaryMethod(
+            self._channel, SERVICE + "ListModels", rpc.ListModelsRequest, rpc.ListModelsResponse
+        )
+        response = await method(rpc.ListModelsRequest(), metadata=self._metadata)
+        return Models(tuple(model.name for model in response.models if model.available))
+
+    async def finish(self, edit_id: str) -> bool:
+        method: Any = UnaryUnaryMethod(
+            self._channel, SERVICE + "FinishDrag", rpc.FinishDragRequest, rpc.FinishDragResponse
+        )
+        response = await method(rpc.FinishDragRequest(edit_id=edit_id), metadata=self._metadata)
+        return bool(response.running)
+
+    async def with_pixels(
+        self, buffers: Any, make_events: Callable[[], AsyncIterator[Any]]
+    ) -> AsyncIterator[Any]:
+        """The events of a call whose request names these buffers, uploaded first where needed."""
+        await self.upload_missing(buffers)
+        try:
+            async for event in make_events():
+                yield event
+        except GRPCError as error:
+            # The daemon may have dropped a buffer between the two calls: upload again, once.
+            if error.status is not Status.NOT_FOUND or not await self.upload_missing(buffers):
+                raise
+            async for event in make_events():
+                yield event
+
     async def upload_missing(self, buffers: Any) -> bool:
         """Upload what the daemon does not hold; whether there was anything."""
         method: Any = UnaryUnaryMethod(
             self._channel, SERVICE + "FindMissing", rpc.FindMissingRequest, rpc.FindMissingResponse
         )
-        request = rpc.FindMissingRequest(buffers=[buffer.reference for buffer in buffers])
+        request = rpc.FindMissingRequest(buffers=[wire.to_reference(buffer) for buffer in buffers])
         response = await method(request, metadata=self._metadata)
         missing = {reference.sha256 for reference in response.missing}
         for buffer in buffers:
-            if buffer.reference.sha256 in missing:
+            if buffer.sha256 in missing:
                 await self._upload(buffer)
         return bool(missing)
 
@@ -160,12 +202,23 @@ class _Calls:
             self._channel, SERVICE + "Upload", rpc.UploadRequest, rpc.UploadResponse
         )
         async with method.open(metadata=self._metadata) as stream:
-            await stream.send_message(rpc.UploadRequest(header=buffer.reference))
+            await stream.send_message(rpc.UploadRequest(header=wire.to_reference(buffer)))
             for start in range(0, len(buffer.rows), CHUNK):
                 chunk = buffer.rows[start : start + CHUNK]
                 await stream.send_message(rpc.UploadRequest(chunk=chunk))
             await stream.end()
             await stream.recv_message()
+
+    async def prepare(self, request: rpc.PrepareRequest) -> AsyncIterator[Any]:
+        method: Any = UnaryStreamMethod(
+            self._channel, SERVICE + "Prepare", rpc.PrepareRequest, rpc.PrepareEvent
+        )
+        async with method.open(metadata=self._metadata) as stream:
+            await stream.send_message(request, end=True)
+            async for message in stream:
+                kind = message.WhichOneof("event")
+                if kind is not None:
+                    yield _TRANSLATE[kind](getattr(message, kind))
 
     async def drag(self, request: rpc.DragRequest) -> AsyncIterator[Any]:
         method: Any = UnaryStreamMethod(
@@ -200,7 +253,13 @@ def _to_progress(progress: rpc.Progress) -> Progress:
 
 
 def _to_handles(step: rpc.DragStep) -> Handles:
-    return Handles(tuple((point.x, point.y) for point in step.handles))
+    points = tuple((point.x, point.y) for point in step.handles)
+    return Handles(points, step.step, step.max_steps, step.loss)
+
+
+def _to_prepared(prepared: rpc.Prepared) -> Prepared:
+    region = prepared.region
+    return Prepared((region.x, region.y, region.width, region.height))
 
 
 def _to_view(preview: rpc.Preview) -> View:
@@ -213,6 +272,7 @@ _TRANSLATE: Dict[str, Callable[[Any], Any]] = {
     "progress": _to_progress,
     "drag_step": _to_handles,
     "preview": _to_view,
+    "prepared": _to_prepared,
 }
 
 

@@ -23,7 +23,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, AsyncIterator, Dict, List, Mapping, Optional, Tuple
+from typing import Any, AsyncIterator, Callable, Dict, List, Mapping, Optional, Tuple
 
 from plugin import client
 from plugin.client import DaemonError, DaemonUnreachable, Endpoint
@@ -37,14 +37,43 @@ FLATPAK = Path("/.flatpak-info")  # there in Flatpak's sandbox only
 FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "GI_TYPELIB_PATH")
 
 
+async def prepare(edit: Edit, installation: Installation) -> AsyncIterator[Any]:
+    """Prepare the picture for drags with the daemon, which is started first if it does not run."""
+    async for event in _with_daemon(installation, lambda found: client.prepare(found, edit)):
+        yield event
+
+
 async def drag(edit: Edit, installation: Installation) -> AsyncIterator[Any]:
     """Drag with the daemon, which is started first if it does not run."""
+    async for event in _with_daemon(installation, lambda found: client.drag(found, edit)):
+        yield event
+
+
+async def finish(edit: Edit, installation: Installation) -> AsyncIterator[Any]:
+    """Take what this edit's drag has reached. Nothing to tell: the drag's own events do."""
+    endpoint = read_endpoint(installation.endpoint_file)
+    if endpoint is not None:
+        await client.finish(endpoint, edit.edit_id)
+    for event in ():
+        yield event
+
+
+async def list_models(installation: Installation) -> AsyncIterator[Any]:
+    """The Models of the daemon, if it runs."""
+    endpoint = read_endpoint(installation.endpoint_file)
+    if endpoint is not None:
+        yield await client.list_models(endpoint)
+
+
+async def _with_daemon(
+    installation: Installation, call: Callable[[Endpoint], AsyncIterator[Any]]
+) -> AsyncIterator[Any]:
     yield Progress("Looking for the daemon …", 0.0)
     endpoint = await find(installation)
     if endpoint is None:
         yield Progress("Starting the daemon …", 0.0)
         endpoint = await start(installation)
-    async for event in client.drag(endpoint, edit):
+    async for event in call(endpoint):
         yield event
 
 

@@ -1,157 +1,312 @@
-"""The windows: settings before the edit, progress while it runs, and the reason when it cannot be done."""
+"""The dialog: points are placed on the canvas, the drag is watched there, and its result is looked at before it is inserted.
+
+It opens with a small picture that GIMP has ready; plugin.background does the rest meanwhile.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Optional, Sequence
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional
 
-from gi.repository import GdkPixbuf, GimpUi, GLib, Gtk
+from gi.repository import Gdk, GimpUi, GLib, Gtk
 
-from plugin import canvas
-from plugin.edit_model import Drag, Handles, Point, Progress, Result, View, remaining_text
-from plugin.worker import Finished, Job
+from plugin import dialog_widgets as parts
+from plugin import edit_model, image_io, messages, timing
+from plugin.background import Background
+from plugin.canvas_input import CanvasInput
+from plugin.canvas_view import CanvasView, Part, Shown, reduced, to_part, to_pixbuf
+from plugin.dialog_widgets import EDITING, LOOKING, WORKING
+from plugin.edit_model import EditError, Handles, Models, PixelBuffer, Prepared, Progress, View
+from plugin.points import Points
+from plugin.presets import Presets
+from plugin.settings_panel import SettingsPanel
+from plugin.subject import Subject, usable_drags
 
-TITLE = "Drag Edit"
-MAIN_SETTINGS = ["prompt", "mode"]
-MORE_SETTINGS = ["model", "seed", "lora-steps", "max-drag-steps"]
-POLL_MILLISECONDS = 50
-CANCEL_SECONDS = 5.0
-MARGIN = 12
-WIDTH = 360  # of the progress window
+SMALL = 1024  # pixels, longer side of the first picture: GIMP's limit for a thumbnail
+LARGEST_SOURCE = 50_000_000  # pixels of a layer that is kept a second time for a closer look
+TYPING = (Gtk.Entry, Gtk.TextView)
 
 
 def start() -> None:
     GimpUi.init("drag-diffusion")
 
 
-def ask_settings(procedure: Any, config: Any, found: str, picture: Any) -> bool:
-    """Show what was found and ask for the settings; whether the user wants the edit."""
-    dialog = GimpUi.ProcedureDialog.new(procedure, config, TITLE)
-    dialog.set_ok_label("_Drag")
-    content = dialog.get_content_area()
-    content.pack_start(_summary(found, picture), False, False, 0)
-    dialog.fill_box("main-box", MAIN_SETTINGS)
-    dialog.fill_box("more-box", MORE_SETTINGS)
-    dialog.get_label("more-title", "More settings", False, False)
-    dialog.fill_expander("more", "more-title", False, "more-box")
-    dialog.fill(["main-box", "more"])
-    wanted = bool(dialog.run())
-    dialog.destroy()
-    return wanted
+class DragDialog:
+    """One opening of the dialog."""
 
+    def __init__(self, procedure: Any, config: Any, subject: Subject) -> None:
+        self._subject = subject
+        self._drags, reasons = usable_drags(subject)
+        self._note = reasons[0] if reasons else ""
+        self._points = Points(subject.state, self._drags)
+        self._background = Background(subject, config, lambda: self._points.drags, self._show_event)
+        self._strip: Any = None  # of results, once there is one
+        self._state = EDITING
+        self._over: Optional[Part] = None  # the last preview
+        self._handles = Handles(())
+        self._build(procedure, config)
 
-def _summary(found: str, picture: Any) -> Any:
-    box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=MARGIN)
-    box.set_border_width(MARGIN)
-    box.pack_start(Gtk.Image.new_from_pixbuf(picture), False, False, 0)
-    box.pack_start(_text(found), False, False, 0)
-    box.show_all()
-    return box
-
-
-def draw(view: View, drags: Sequence[Drag], handles: Sequence[Point] = ()) -> Any:
-    """A picture for Gtk of the view with its drags."""
-    return _to_pixbuf(view.width, view.height, canvas.draw(view, drags, handles))
-
-
-def _to_pixbuf(width: int, height: int, rgb: bytes) -> Any:
-    return GdkPixbuf.Pixbuf.new_from_bytes(
-        GLib.Bytes.new(rgb), GdkPixbuf.Colorspace.RGB, False, 8, width, height, 3 * width
-    )
-
-
-def _fit(view: View, side: int) -> View:
-    """The view at another size: its longer side as given."""
-    factor = side / max(view.width, view.height)
-    width, height = max(1, round(view.width * factor)), max(1, round(view.height * factor))
-    scaled = _to_pixbuf(view.width, view.height, view.rgb).scale_simple(
-        width, height, GdkPixbuf.InterpType.BILINEAR
-    )
-    padded, stride = scaled.read_pixel_bytes().get_data(), scaled.get_rowstride()
-    rgb = b"".join(padded[row * stride : row * stride + 3 * width] for row in range(height))
-    return replace(view, width=width, height=height, rgb=rgb, scale=view.scale * factor)
-
-
-def _text(words: str) -> Any:
-    label = Gtk.Label(label=words, xalign=0)
-    label.set_line_wrap(True)
-    label.set_max_width_chars(50)
-    return label
-
-
-def show_error(sentence: str) -> None:
-    dialog = Gtk.MessageDialog(
-        message_type=Gtk.MessageType.WARNING, buttons=Gtk.ButtonsType.CLOSE, text=TITLE
-    )
-    dialog.set_title(TITLE)
-    dialog.format_secondary_text(sentence)
-    dialog.run()
-    dialog.destroy()
-
-
-def follow(job: Job, sketch: View, drags: Sequence[Drag]) -> Optional[Result]:
-    """Run the job with a progress window; its result, None if the user cancelled. Its error is raised."""
-    return _ProgressWindow(job, sketch, drags).run()
-
-
-class _ProgressWindow:
-    """Stage, bar, time left, a look at the edit with its handles on their way, and a Cancel button."""
-
-    def __init__(self, job: Job, sketch: View, drags: Sequence[Drag]) -> None:
-        self._job, self._view, self._drags = job, sketch, drags
-        self._side = max(sketch.width, sketch.height)
-        self._result: Optional[Result] = None
-        self._finished: Optional[Finished] = None
-        self._dialog = GimpUi.Dialog(title=TITLE, role="drag-diffusion-progress")
-        self._dialog.add_button("_Cancel", Gtk.ResponseType.CANCEL)
-        self._picture = Gtk.Image.new_from_pixbuf(draw(sketch, drags))
-        self._picture.set_size_request(self._side, sketch.height)
-        self._stage = _text("Starting …")
-        self._bar = Gtk.ProgressBar(show_text=True, text="")
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=MARGIN)
-        box.set_border_width(MARGIN)
-        box.set_size_request(WIDTH, -1)
-        for widget in (self._picture, self._stage, self._bar):
-            box.pack_start(widget, False, False, 0)
-        self._dialog.get_content_area().pack_start(box, True, True, 0)
+    def run(self) -> Any:
+        """Until the user inserts a result, which is a session.Done, or closes: None."""
         self._dialog.show_all()
+        self._view.widget.grab_focus()
+        self._refresh()
+        acts: Dict[int, Callable[[], None]] = {
+            parts.DRAG: self._drag,
+            parts.TAKE: self._take,
+            parts.STOP: self._stop,
+            parts.AGAIN: self._try_again,
+        }
+        try:
+            while True:
+                response = self._dialog.run()
+                if response in acts:
+                    acts[response]()
+                elif response == parts.INSERT:
+                    return self._strip.chosen
+                elif self._may_close():
+                    return None
+        finally:
+            self._end()
 
-    def run(self) -> Optional[Result]:
-        self._job.start()
-        polling = GLib.timeout_add(POLL_MILLISECONDS, self._poll)
-        self._dialog.run()  # until Cancel, Escape, the window's close button, or the end
-        self._dialog.destroy()
-        if self._finished is None:
-            GLib.source_remove(polling)
-            self._job.cancel()
-            self._job.join(CANCEL_SECONDS)  # so that the daemon hears of it
-            return None
-        self._finished.raise_error()
-        return self._result
+    @property
+    def keeps_points(self) -> bool:
+        """Whether the points go into the image as a path: those that are no path there already."""
+        return self._keep.get_active() and self._points.drags != self._drags
 
-    def _poll(self) -> bool:
-        while True:
-            event = self._job.next_event(0)
-            if event is None:
-                return GLib.SOURCE_CONTINUE
-            if isinstance(event, Finished):
-                self._finished = event
-                self._dialog.response(Gtk.ResponseType.OK)
-                return GLib.SOURCE_REMOVE
-            self._show(event)
+    # ---- what is seen
 
-    def _show(self, event: Any) -> None:
+    def _build(self, procedure: Any, config: Any) -> None:
+        state = self._subject.state
+        self._dialog = parts.make_window(messages.TITLE)
+        self._buttons = parts.Buttons(self._dialog)
+        self._view = CanvasView((state.width, state.height), self._first_paint)
+        self._show_small()
+        self._hands = CanvasInput(self._view, self._points, self._points_changed)
+        self._tools = parts.Tools(self._hands, self._delete, self._refresh)
+        self._status = parts.StatusArea()
+        self._keep = parts.make_keep_button(config)
+        self._panel = SettingsPanel(
+            procedure, config, _presets(), self._has_selection, self._setting_changed
+        )
+        self._left = parts.lay_out_left(self._tools.widget, self._view.widget, self._status.widget)
+        box = parts.lay_out(self._left, self._panel.widget, self._keep)
+        self._dialog.get_content_area().pack_start(box, True, True, 0)
+        self._dialog.connect("key-press-event", self._key)
+
+    def _show_small(self) -> None:
+        subject = self._subject
+        small = image_io.read_thumbnail(subject.layer, SMALL)
+        self._small = Part(small, 0, 0, small.get_width() / subject.state.width)
+        self._view.set_sources(self._small)
+        self._has_selection = subject.has_selection
+
+    def _first_paint(self) -> None:
+        timing.note("first paint")
+        image_io.start()
+        subject, scale = self._subject, self._small.scale
+        self._view.set_coverage(image_io.read_small_selection(subject.image, subject.state, scale))
+        self._background.start()
+
+    def _refresh(self) -> None:
+        """Show the state: canvas, buttons, sentences."""
+        points, editing = self._points, self._state == EDITING
+        self._hands.can_edit = editing
+        self._view.show(self._make_shown())
+        self._buttons.show(self._state, bool(points.drags), self._background.has_drag_begun)
+        self._tools.update(
+            editing and points.can_undo,
+            editing and points.can_redo,
+            editing and points.selected is not None,
+            self._state == LOOKING,
+        )
+        self._status.set_hint(self._make_hint())
+
+    def _make_shown(self) -> Shown:
+        drags = self._points.drags
+        if self._state == WORKING:
+            return Shown(drags, None, self._handles.points, self._over)
+        if self._state == LOOKING:
+            before = self._tools.shows_before
+            return Shown(over=None if before else self._strip.chosen_part, with_marks=False)
+        return Shown(drags, self._points.selected)
+
+    def _make_hint(self) -> str:
+        if self._state == LOOKING:
+            shown = "Before" if self._tools.shows_before else "After"
+            return f"{shown} the drag; B changes between the two."
+        if self._state == WORKING:
+            return "Cancel stops at once and changes nothing."
+        if self._note:
+            return self._note
+        if not self._points.drags:
+            return (
+                "Press the mouse on the part to move, pull it to where it should go, and release. "
+                "With Shift it follows the curve that you draw."
+            )
+        return edit_model.describe(self._points.drags, self._has_selection)
+
+    # ---- what the user does
+
+    def _points_changed(self) -> None:
+        self._note = ""
+        self._refresh()
+        if not self._points.is_pulling:
+            self._background.change()
+
+    def _setting_changed(self, name: str) -> None:
+        self._background.change(mask=name.startswith("mask-"))
+
+    def _delete(self) -> None:
+        self._points.delete()
+        self._points_changed()
+
+    def _drag(self) -> None:
+        self._over, self._handles = None, Handles(())
+        try:
+            self._background.drag()
+        except EditError as error:
+            messages.show_error(error, self._dialog)
+            return
+        self._state = WORKING
+        self._status.set_stage("Starting …")
+        self._refresh()
+
+    def _take(self) -> None:
+        self._background.take_now()
+        self._status.set_stage("Taking what is reached …")
+
+    def _stop(self) -> None:
+        self._background.cancel()
+        self._to_points("Cancelled; the image is as it was.")
+
+    def _try_again(self) -> None:
+        self._to_points(self._ready_sentence())
+        self._background.change()
+
+    def _to_points(self, sentence: str) -> None:
+        self._state = EDITING
+        self._status.set_stage(sentence)
+        self._refresh()
+        self._view.widget.grab_focus()
+
+    def _ready_sentence(self) -> str:
+        return "The picture is prepared: a drag begins at once." * self._background.is_prepared
+
+    def _choose(self) -> None:
+        if self._state != WORKING:
+            self._state = LOOKING
+            self._refresh()
+
+    # ---- what happens behind
+
+    def _show_event(self, event: Any) -> None:
         if isinstance(event, Progress):
-            self._stage.set_text(event.sentence)
-            self._bar.set_fraction(event.fraction)
-            parts = (f"{event.fraction:.0%}", remaining_text(event.eta_seconds))
-            self._bar.set_text(", ".join(part for part in parts if part))
+            self._show_progress(event)
         elif isinstance(event, Handles):
-            self._picture.set_from_pixbuf(draw(self._view, self._drags, event.points))
+            self._handles = event
+            self._view.show(self._make_shown())
         elif isinstance(event, View):
-            self._view = _fit(event, self._side)
-        elif isinstance(event, Result):
-            self._result = event
+            timing.note("preview")
+            self._over = to_part(event)
+            self._view.show(self._make_shown())
+        elif isinstance(event, Models):
+            self._panel.offer_models(event.names)
+        elif isinstance(event, PixelBuffer):
+            self._show_pixels(event)
+        elif isinstance(event, Prepared):
+            timing.note("prepared")
+            if self._state == EDITING:
+                self._status.set_stage(self._ready_sentence(), 1.0)
+                self._background.change()  # points that came meanwhile may lie outside its region
+        else:
+            self._show_end(event)
+
+    def _show_pixels(self, pixels: PixelBuffer) -> None:
+        if pixels.channels == 1:
+            self._view.set_coverage((pixels.width, pixels.height, pixels.rows))
+        elif pixels.width * pixels.height <= LARGEST_SOURCE:
+            full = to_pixbuf(pixels.width, pixels.height, pixels.rows, pixels.channels)
+            # GIMP's small picture is not exact in every colour space; this one is.
+            self._small = reduced(full, self._small.scale)
+            self._view.set_sources(self._small, Part(full, 0, 0, 1.0))
+
+    def _show_progress(self, progress: Progress) -> None:
+        if self._state == LOOKING:
+            return
+        handles, numbers = self._handles, ""
+        if not self._background.has_drag_begun:
+            numbers = "(preparing)"
+        elif handles.step:
+            numbers = f"loss {handles.loss:.4g}"
+        self._status.set_progress(progress, numbers)
+        if self._state == WORKING:
+            self._refresh()
+
+    def _show_end(self, event: Any) -> None:
+        from plugin.session import Done, Failed
+
+        if isinstance(event, Done):
+            self._show_result(event)
+        elif isinstance(event, Failed) and not event.while_dragging:
+            sentence, _step = messages.explain(event.error)
+            self._status.set_stage(f"Not prepared: {sentence}")
+        else:
+            self._to_points("The points are still here.")
+            messages.show_error(getattr(event, "error", event), self._dialog)
+
+    def _show_result(self, done: Any) -> None:
+        from plugin.result_strip import ResultStrip
+
+        timing.note("result")
+        if self._strip is None:
+            self._strip = ResultStrip(self._small, self._choose)
+            self._left.pack_start(self._strip.widget, False, False, 0)
+        self._strip.add(done)
+        self._state = LOOKING
+        self._status.set_stage(edit_model.summary(done.result), 1.0)
+        self._refresh()
+        self._view.widget.grab_focus()
+
+    # ---- keys, and the end
+
+    def _key(self, _dialog: Any, event: Any) -> bool:
+        control = bool(event.state & Gdk.ModifierType.CONTROL_MASK)
+        shift = bool(event.state & Gdk.ModifierType.SHIFT_MASK)
+        key = Gdk.keyval_to_lower(event.keyval)
+        if control and key == Gdk.KEY_z:
+            (self._hands.redo if shift else self._hands.undo)()
+        elif control and key == Gdk.KEY_y:
+            self._hands.redo()
+        elif key == Gdk.KEY_Escape and self._points.is_pulling:
+            self._points.abandon()
+            self._points_changed()
+        elif key == Gdk.KEY_Escape and self._state == WORKING:
+            self._stop()
+        elif key == Gdk.KEY_b and self._state == LOOKING and not self._is_typing():
+            self._tools.toggle_before()
+        else:
+            return False
+        return True
+
+    def _is_typing(self) -> bool:
+        return isinstance(self._dialog.get_focus(), TYPING)
+
+    def _may_close(self) -> bool:
+        return self._strip is None or messages.confirm(
+            "Close without inserting a result?",
+            "The results of this dialog are lost; the image is as it was.",
+            "Close _without",
+            self._dialog,
+        )
+
+    def _end(self) -> None:
+        self._dialog.hide()
+        while Gtk.events_pending():
+            Gtk.main_iteration()
+        self._background.end()
+        self._dialog.destroy()
+
+
+def _presets() -> Presets:
+    return Presets(Path(GLib.get_user_config_dir()) / "dragdiffusion" / "gimp-presets.json")

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import List, Optional, Sequence, Tuple
 
-from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import __version__
 
 PARASITE_NAME = "drag-diffusion-edit"
@@ -23,6 +22,7 @@ CURVE_POINTS = 64  # at most, a curved segment
 FLATNESS = 0.5  # pixels; a Bézier segment that bends less is a straight line
 
 Point = Tuple[float, float]
+Region = Tuple[int, int, int, int]  # x, y, width, height
 
 
 class EditError(Exception):
@@ -62,15 +62,11 @@ class PixelBuffer:
             raise ValueError(f"{len(self.rows)} bytes for {self.width} × {self.height} pixels")
 
     @cached_property
-    def reference(self) -> rpc.BufferReference:
+    def sha256(self) -> bytes:
         """Its name by content, as the contract has it."""
-        header = f"{self.width}x{self.height}x{self.channels}:".encode("ascii")
-        digest = hashlib.sha256(header)
+        digest = hashlib.sha256(f"{self.width}x{self.height}x{self.channels}:".encode("ascii"))
         digest.update(self.rows)
-        pixel_format = rpc.PIXEL_FORMAT_RGBA8 if self.channels == 4 else rpc.PIXEL_FORMAT_Y8
-        return rpc.BufferReference(
-            sha256=digest.digest(), width=self.width, height=self.height, format=pixel_format
-        )
+        return digest.digest()
 
 
 def check_layers(layers: Sequence[LayerState], has_floating_selection: bool = False) -> LayerState:
@@ -246,6 +242,8 @@ class Settings:
     seed: int = 0
     lora_steps: int = MODE_DEFAULT  # 0: none
     max_drag_steps: int = MODE_DEFAULT  # 0 too: a drag without steps is none
+    mask_grow: int = 0  # pixels by which the selection is enlarged; negative: made smaller
+    mask_feather: int = 0  # pixels by which its edge is softened further
 
 
 @dataclass(frozen=True)
@@ -258,43 +256,32 @@ class Edit:
     drags: Tuple[Drag, ...]
     settings: Settings
     preview_every: int = 0  # drag steps between two previews; 0: none
+    region: Optional[Region] = None  # where the model works; None: the daemon plans it
+    edit_id: str = ""  # by which the drag can be taken before its end
 
     @property
     def buffers(self) -> Tuple[PixelBuffer, ...]:
         return (self.image,) if self.mask is None else (self.image, self.mask)
 
 
-def to_request(edit: Edit) -> rpc.DragRequest:
-    settings = edit.settings
-    modes = {"default": rpc.MODE_DEFAULT, "reference": rpc.MODE_REFERENCE}
-    preparation = rpc.PrepareRequest(
-        image=edit.image.reference,
-        mask=None if edit.mask is None else edit.mask.reference,
-        trajectories=[
-            rpc.Trajectory(points=[rpc.Point(x=x, y=y) for x, y in drag.points])
-            for drag in edit.drags
-        ],
-        prompt=settings.prompt,
-        model=settings.model,
-        mode=modes[settings.mode],
-        hyper_parameters=rpc.HyperParameters(
-            lora_steps=None if settings.lora_steps == MODE_DEFAULT else settings.lora_steps,
-            max_drag_steps=settings.max_drag_steps if settings.max_drag_steps > 0 else None,
-        ),
-        seed=settings.seed,
-    )
-    return rpc.DragRequest(preparation=preparation, preview_every=edit.preview_every)
+def check_drags(edit: Edit) -> None:
+    """Whether the edit's drags can be dragged; EditError with the reason if not."""
+    if not edit.drags:
+        raise EditError("There is no point to drag: press the mouse on the part to move, and pull.")
+    if edit.mask is not None:
+        check_selection(edit.drags, edit.mask, edit.layer)
 
 
-def describe(
-    strokes: Sequence[Stroke], drags: Sequence[Drag], selection: Optional[PixelBuffer]
-) -> str:
-    """What was found, for the dialog: "2 drags from path “Eyes”; only the selection may change."."""
+def can_prepare(edit: Edit) -> bool:
+    """A large picture without selection and points could only be prepared whole, which serves no drag."""
+    return edit.mask is not None or bool(edit.drags)
+
+
+def describe(drags: Sequence[Drag], is_masked: bool) -> str:
+    """What is going to happen: "2 drags; only the selection may change."."""
     count = "1 drag" if len(drags) == 1 else f"{len(drags)} drags"
-    names = list(dict.fromkeys(stroke.path for stroke in strokes))
-    paths = "path" if len(names) == 1 else "paths"
-    area = "the whole layer may change" if selection is None else "only the selection may change"
-    return f"{count} from {paths} {', '.join(f'“{name}”' for name in names)}; {area}."
+    area = "only the selection may change" if is_masked else "the whole layer may change"
+    return f"{count}; {area}."
 
 
 # ---- what comes back -------------------------------------------------------------------------------
@@ -312,6 +299,23 @@ class Handles:
     """Where the handle points are now."""
 
     points: Tuple[Point, ...]
+    step: int = 0  # counted from 1
+    max_steps: int = 0
+    loss: float = 0.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The picture is prepared, for edits in this region."""
+
+    region: Region
+
+
+@dataclass(frozen=True)
+class Models:
+    """What the daemon can use now."""
+
+    names: Tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -346,8 +350,8 @@ def to_parasite(edit: Edit, result: Result) -> bytes:
         "plug_in_version": __version__,
         "source_layer": edit.layer.name,
         "source_size": [edit.layer.width, edit.layer.height],
-        "source_sha256": edit.image.reference.sha256.hex(),
-        "selection_sha256": "" if edit.mask is None else edit.mask.reference.sha256.hex(),
+        "source_sha256": edit.image.sha256.hex(),
+        "selection_sha256": "" if edit.mask is None else edit.mask.sha256.hex(),
         "drags": [[[round(x, 3), round(y, 3)] for x, y in drag.points] for drag in edit.drags],
         "settings": asdict(edit.settings),
         "region": [result.x, result.y, result.pixels.width, result.pixels.height],
@@ -367,3 +371,12 @@ def remaining_text(eta_seconds: Optional[float]) -> str:
     if eta_seconds < 90:
         return f"about {round(eta_seconds)} s left"
     return f"about {round(eta_seconds / 60)} min left"
+
+
+def summary(result: Result) -> str:
+    """How the result came about: "80 iterations in 31 s on cpu."."""
+    run = json.loads(result.run)
+    seconds = sum(phase.get("seconds", 0.0) for phase in run.get("phases", []))
+    iterations = run.get("drag_steps", 0)
+    early = ", taken early" if run.get("taken_early") else ""
+    return f"{iterations} iterations in {seconds:.0f} s on {run.get('device', '?')}{early}."

@@ -7,15 +7,22 @@ and PixelBuffer's check.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Generator, Iterator, Optional, Sequence, Tuple
 
 from gi.repository import Gegl, Gimp
 
 from plugin.edit_model import PARASITE_NAME, EditError, LayerState, PixelBuffer
 
 SRGB = "R'G'B'A u8"  # whatever the image's precision and profile
-SRGB_OPAQUE = "R'G'B' u8"
 COVERAGE = "Y u8"  # linear, as the selection is
+PART = 1 << 22  # bytes that are read at once: some milliseconds
+
+SmallCoverage = Tuple[int, int, bytes]  # width, height, one byte a pixel
+
+
+def start() -> None:
+    """Before any pixels are read or written; it takes a while."""
+    Gegl.init(None)
 
 
 def read_state(drawable: Any) -> LayerState:
@@ -39,18 +46,19 @@ def read_state(drawable: Any) -> LayerState:
 
 def read_pixels(layer: Any) -> PixelBuffer:
     """The layer as it looks: with its non-destructive filters, without mask and opacity."""
-    if layer.get_filters():
-        return _read_filtered(layer)
-    return _read(layer.get_buffer(), layer.get_width(), layer.get_height())
+    reading = read_pixels_in_parts(layer)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            return end.value
 
 
-def _read(buffer: Any, width: int, height: int) -> PixelBuffer:
-    whole = Gegl.Rectangle.new(0, 0, width, height)
-    return PixelBuffer(width, height, 4, bytes(buffer.get(whole, 1.0, SRGB, Gegl.AbyssPolicy.NONE)))
-
-
-def _read_filtered(layer: Any) -> PixelBuffer:
-    """Merge the filters of a copy, in an image of its own."""
+def read_pixels_in_parts(layer: Any) -> Generator[None, None, PixelBuffer]:
+    """`read_pixels` with a pause after each part, in which windows can answer."""
+    if not layer.get_filters():
+        return (yield from _read(layer.get_buffer(), layer.get_width(), layer.get_height()))
+    # Merge the filters of a copy, in an image of its own.
     image = layer.get_image()
     width, height = layer.get_width(), layer.get_height()
     scratch = Gimp.Image.new_with_precision(
@@ -61,11 +69,21 @@ def _read_filtered(layer: Any) -> PixelBuffer:
         scratch.insert_layer(copy, None, 0)
         copy.merge_filters()
         buffer = copy.get_buffer()
-        pixels = _read(buffer, width, height)
+        pixels = yield from _read(buffer, width, height)
         del buffer  # before its image
     finally:
         scratch.delete()
     return pixels
+
+
+def _read(buffer: Any, width: int, height: int) -> Generator[None, None, PixelBuffer]:
+    rows = max(1, PART // (4 * width))
+    parts = []
+    for top in range(0, height, rows):
+        part = Gegl.Rectangle.new(0, top, width, min(rows, height - top))
+        parts.append(bytes(buffer.get(part, 1.0, SRGB, Gegl.AbyssPolicy.NONE)))
+        yield
+    return PixelBuffer(width, height, 4, b"".join(parts))
 
 
 def read_selection(image: Any, layer: LayerState) -> Optional[PixelBuffer]:
@@ -78,29 +96,64 @@ def read_selection(image: Any, layer: LayerState) -> Optional[PixelBuffer]:
     return PixelBuffer(layer.width, layer.height, 1, coverage)
 
 
-def read_thumbnail(image: Any, layer: Any, side: int) -> Tuple[int, int, bytes, Optional[bytes]]:
-    """Width, height, RGB and selection of the layer, made to fit a square of this side."""
-    state = read_state(layer)
-    scale = min(1.0, side / max(state.width, state.height))
-    width, height = max(1, int(state.width * scale)), max(1, int(state.height * scale))
-    rgb = layer.get_buffer().get(
-        Gegl.Rectangle.new(0, 0, width, height), scale, SRGB_OPAQUE, Gegl.AbyssPolicy.NONE
+def shape_selection(mask: PixelBuffer, grow: int, feather: int) -> PixelBuffer:
+    """The mask larger (grow < 0: smaller) and softer by so many pixels, with GIMP's own tools and in an image of its own."""
+    if not grow and not feather:
+        return mask
+    width, height = mask.width, mask.height
+    whole = Gegl.Rectangle.new(0, 0, width, height)
+    scratch = Gimp.Image.new(width, height, Gimp.ImageBaseType.GRAY)
+    try:
+        channel = Gimp.Channel.new(scratch, "mask", width, height, 100.0, Gegl.Color.new("black"))
+        scratch.insert_channel(channel, None, 0)
+        buffer = channel.get_buffer()
+        buffer.set(whole, COVERAGE, mask.rows)
+        buffer.flush()
+        del buffer  # before its image
+        scratch.select_item(Gimp.ChannelOps.REPLACE, channel)
+        if grow > 0:
+            Gimp.Selection.grow(scratch, grow)
+        elif grow < 0:
+            Gimp.Selection.shrink(scratch, -grow)
+        if feather:
+            Gimp.Selection.feather(scratch, feather)
+        buffer = scratch.get_selection().get_buffer()
+        rows = bytes(buffer.get(whole, 1.0, COVERAGE, Gegl.AbyssPolicy.NONE))
+        del buffer
+    finally:
+        scratch.delete()
+    return PixelBuffer(width, height, 1, rows)
+
+
+def read_thumbnail(layer: Any, side: int) -> Any:
+    """A pixbuf of the layer, filters included, made to fit a square of this side (1024 at most) by GIMP itself: fast."""
+    return layer.get_thumbnail(
+        min(side, layer.get_width()),
+        min(side, layer.get_height()),
+        Gimp.PixbufTransparency.KEEP_ALPHA,
     )
+
+
+def read_small_selection(image: Any, layer: LayerState, scale: float) -> Optional[SmallCoverage]:
+    """The selection where the layer is, at another scale; None where nothing is selected."""
     if Gimp.Selection.is_empty(image):
-        return width, height, bytes(rgb), None
-    left, top = int(state.x * scale), int(state.y * scale)
-    coverage = (
-        image.get_selection()
-        .get_buffer()
-        .get(Gegl.Rectangle.new(left, top, width, height), scale, COVERAGE, Gegl.AbyssPolicy.NONE)
-    )
-    return width, height, bytes(rgb), bytes(coverage)
+        return None
+    width, height = max(1, round(layer.width * scale)), max(1, round(layer.height * scale))
+    there = Gegl.Rectangle.new(round(layer.x * scale), round(layer.y * scale), width, height)
+    buffer = image.get_selection().get_buffer()
+    return width, height, bytes(buffer.get(there, scale, COVERAGE, Gegl.AbyssPolicy.NONE))
 
 
 def insert_layer(
-    image: Any, source: Any, name: str, offset: Tuple[int, int], pixels: PixelBuffer, record: bytes
+    image: Any,
+    source: Any,
+    name: str,
+    offset: Tuple[int, int],
+    pixels: PixelBuffer,
+    record: bytes,
+    keep: Callable[[], None] = lambda: None,
 ) -> Any:
-    """Put the pixels above the source layer, `offset` from its corner, in one undo step."""
+    """Put the pixels above the source layer, `offset` from its corner, in one undo step; with what `keep` adds."""
     if not image.is_valid():
         raise EditError("The image was closed while the edit ran, so its result has no place.")
     parent, position, corner = _place(image, source)
@@ -111,6 +164,8 @@ def insert_layer(
     selected = image.get_selected_layers()
     with undo_step(image):
         inserted = image.insert_layer(layer, parent, position)
+        if inserted:
+            keep()
     if not inserted:
         layer.delete()
         raise EditError("GIMP did not accept the new layer: see its error console.")

@@ -1,10 +1,14 @@
-"""Reads GIMP's paths. Main thread only."""
+"""GIMP's paths to strokes, and drags to a path. Main thread only."""
 
 from __future__ import annotations
 
 from typing import Any, List, Sequence, Tuple
 
-from plugin.edit_model import Anchor, Stroke
+from gi.repository import Gimp
+
+from plugin.edit_model import Anchor, Drag, LayerState, Stroke
+
+KEPT_NAME = "Drag points"
 
 
 def read_strokes(image: Any) -> Tuple[Stroke, ...]:
@@ -30,3 +34,14 @@ def _anchors(coordinates: Sequence[float]) -> Tuple[Anchor, ...]:
     """Six numbers an anchor: the control point before it, the anchor, the control point after it."""
     points = list(zip(coordinates[0::2], coordinates[1::2]))
     return tuple(Anchor(*points[start : start + 3]) for start in range(0, len(points), 3))
+
+
+def insert_path(image: Any, drags: Sequence[Drag], layer: LayerState) -> None:
+    """Keep the drags as a path, selected, so that the next drag finds them."""
+    path = Gimp.Path.new(image, KEPT_NAME)
+    for drag in drags:
+        corners = [(x + layer.x, y + layer.y) for x, y in drag.points]
+        coordinates = [number for corner in corners for number in 3 * corner]
+        path.stroke_new_from_points(Gimp.PathStrokeType.BEZIER, coordinates, False)
+    image.insert_path(path, None, 0)
+    image.set_selected_paths([path])

@@ -1,0 +1,183 @@
+"""The dialog's parts around the canvas: the tool row, the lines that tell how things stand, the buttons."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Tuple
+
+from gi.repository import GimpUi, Gtk, Pango
+
+from plugin import messages
+from plugin.canvas_input import CanvasInput, make_button
+from plugin.edit_model import Progress, remaining_text
+from plugin.settings_panel import BOTH
+
+GAP = 6
+MARGIN = 12
+SIZE = (980, 680)  # of the window at first, GTK pixels
+EDITING, WORKING, LOOKING = range(3)  # the dialog's states: at points, at a drag, at a result
+DRAG, TAKE, STOP, AGAIN = range(1, 5)  # responses; Insert is OK
+INSERT = int(Gtk.ResponseType.OK)
+CLOSE = int(Gtk.ResponseType.CLOSE)
+
+BUTTONS: Dict[int, Tuple[str, Tuple[int, ...], str]] = {
+    CLOSE: ("_Close", (EDITING, WORKING, LOOKING), "Close without changing the image"),
+    STOP: (
+        "Cance_l",
+        (WORKING,),
+        "Stop the drag; the points stay, the image is as it was (Escape)",
+    ),
+    TAKE: ("_Take it now", (WORKING,), "Stop dragging and make the result of what is reached"),
+    AGAIN: ("Try _again", (LOOKING,), "Back to the points; the picture stays prepared"),
+    DRAG: ("_Drag", (EDITING,), "Drag each red point along its arrow"),
+    INSERT: (
+        "_Insert as layer",
+        (LOOKING,),
+        "Put the result that is shown into the image as a layer above yours; one undo removes it",
+    ),
+}
+DEFAULTS = {EDITING: DRAG, WORKING: STOP, LOOKING: INSERT}
+
+
+class Buttons:
+    """The dialog's buttons; each state shows its own."""
+
+    def __init__(self, dialog: Any) -> None:
+        self._dialog = dialog
+        self._buttons = {}
+        for response, (label, _states, tooltip) in BUTTONS.items():
+            button = dialog.add_button(label, response)
+            button.set_tooltip_text(tooltip)
+            button.set_no_show_all(True)
+            button.set_can_default(True)
+            self._buttons[response] = button
+
+    def show(self, state: int, can_drag: bool, can_take: bool) -> None:
+        for response, (_label, states, _tooltip) in BUTTONS.items():
+            self._buttons[response].set_visible(state in states)
+        self._buttons[DRAG].set_sensitive(can_drag)
+        self._buttons[TAKE].set_sensitive(can_take)
+        self._dialog.set_default_response(DEFAULTS[state])
+
+
+class StatusArea:
+    """A sentence for the user, what the daemon does, and how far it is."""
+
+    def __init__(self) -> None:
+        self.widget = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
+        self._hint, self._stage = _two_lines(self.widget), _two_lines(self.widget)
+        self._bar = Gtk.ProgressBar(show_text=True, text=" ")
+        self.widget.pack_start(self._bar, False, False, 0)
+
+    def set_hint(self, sentence: str) -> None:
+        _say(self._hint, sentence)
+
+    def set_stage(self, sentence: str, fraction: float = 0.0) -> None:
+        _say(self._stage, sentence)
+        self._bar.set_fraction(fraction)
+        self._bar.set_text(" ")
+
+    def set_progress(self, progress: Progress, numbers: str = "") -> None:
+        parts = (f"{progress.fraction:.0%}", remaining_text(progress.eta_seconds))
+        _say(self._stage, "   ".join(part for part in (progress.sentence, numbers) if part))
+        self._bar.set_fraction(progress.fraction)
+        self._bar.set_text(", ".join(part for part in parts if part))
+
+
+def _two_lines(box: Any) -> Any:
+    """A label of constant height: what is said must not move the canvas."""
+    label = messages.wrapped("", 80, box)
+    label.set_lines(2)
+    label.set_ellipsize(Pango.EllipsizeMode.END)
+    label.set_yalign(0)
+    label.set_size_request(-1, label.create_pango_layout("A\nA").get_pixel_size()[1])
+    return label
+
+
+def _say(label: Any, sentence: str) -> None:
+    label.set_text(sentence)
+    label.set_tooltip_text(sentence)
+
+
+class Tools:
+    """Buttons above the canvas for what mouse and keys do on it, and the look at before and after."""
+
+    def __init__(
+        self, hands: CanvasInput, delete: Callable[[], None], on_before: Callable[[], None]
+    ) -> None:
+        self.widget = Gtk.Box(spacing=2)
+        self._undo = make_button(
+            "edit-undo", "Undo the last change of the points (Ctrl+Z)", hands.undo
+        )
+        self._redo = make_button("edit-redo", "Redo (Ctrl+Y or Ctrl+Shift+Z)", hands.redo)
+        self._delete = make_button("edit-delete", "Delete the chosen arrow (Delete)", delete)
+        zooms = [
+            make_button("zoom-out", "Smaller (-, or the wheel)", lambda: hands.zoom(0.8)),
+            make_button("zoom-in", "Larger (+, or the wheel)", lambda: hands.zoom(1.25)),
+            make_button("zoom-original", "Pixel by pixel (1)", hands.zoom_to_pixels),
+            make_button("zoom-fit-best", "The whole layer (0)", hands.zoom_to_fit),
+        ]
+        for button in (self._undo, self._redo, self._delete, _line(), *zooms):
+            self.widget.pack_start(button, False, False, 0)
+        self._before = Gtk.ToggleButton.new_with_mnemonic("_Before")
+        self._before.set_tooltip_text("Show the picture as it was, to compare (B)")
+        self._before.set_focus_on_click(False)
+        self._before.set_no_show_all(True)
+        self._before.connect("toggled", lambda _button: on_before())
+        self.widget.pack_end(self._before, False, False, 0)
+
+    @property
+    def shows_before(self) -> bool:
+        return self._before.get_active()
+
+    def toggle_before(self) -> None:
+        self._before.set_active(not self.shows_before)
+
+    def update(self, undo: bool, redo: bool, delete: bool, compare: bool) -> None:
+        self._undo.set_sensitive(undo)
+        self._redo.set_sensitive(redo)
+        self._delete.set_sensitive(delete)
+        self._before.set_visible(compare)
+
+
+def _line() -> Any:
+    return Gtk.Separator(orientation=Gtk.Orientation.VERTICAL)
+
+
+# ---- layout ----------------------------------------------------------------------------------------
+
+
+def make_window(title: str) -> Any:
+    dialog = GimpUi.Dialog(title=title, role="drag-diffusion")
+    dialog.set_default_size(*SIZE)
+    return dialog
+
+
+def make_keep_button(config: Any) -> Any:
+    button = Gtk.CheckButton.new_with_mnemonic("_Keep points as a path")
+    button.set_tooltip_text(
+        "Points that you place here go into the image as the path “Drag points”, together with "
+        "the result"
+    )
+    config.bind_property("keep-points", button, "active", BOTH)
+    return button
+
+
+def lay_out_left(tools: Any, canvas: Any, status: Any) -> Any:
+    frame = Gtk.Frame(shadow_type=Gtk.ShadowType.IN)
+    frame.add(canvas)
+    box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
+    box.pack_start(tools, False, False, 0)
+    box.pack_start(frame, True, True, 0)
+    box.pack_end(status, False, False, 0)
+    return box
+
+
+def lay_out(left: Any, settings: Any, keep: Any) -> Any:
+    right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=MARGIN)
+    right.pack_start(settings, False, False, 0)
+    right.pack_start(keep, False, False, 0)
+    box = Gtk.Box(spacing=MARGIN)
+    box.set_border_width(MARGIN)
+    box.pack_start(left, True, True, 0)
+    box.pack_start(right, False, False, 0)
+    return box

@@ -1,0 +1,105 @@
+"""Errors in a window: the reason, what to do next, and the details to copy."""
+
+from __future__ import annotations
+
+import platform
+import traceback
+from typing import Any, Optional, Tuple
+
+from gi.repository import Gdk, Gimp, Gtk
+
+from plugin import __version__
+from plugin.edit_model import EditError
+
+TITLE = "Drag Edit"
+COPY = 1  # response of the button
+WIDTH = 62  # characters
+
+
+def show_error(error: BaseException, parent: Any = None) -> None:
+    """Tell the user; returns when the window is closed."""
+    sentence, step = explain(error)
+    dialog = Gtk.MessageDialog(
+        transient_for=parent,
+        modal=True,
+        message_type=Gtk.MessageType.WARNING,
+        text=sentence,
+        secondary_text=step,
+    )
+    dialog.set_title(TITLE)
+    details = describe(error)
+    dialog.get_message_area().pack_start(_details(details), True, True, 0)
+    dialog.add_button("C_opy details", COPY)
+    dialog.add_button("_Close", Gtk.ResponseType.CLOSE)
+    dialog.set_default_response(Gtk.ResponseType.CLOSE)
+    while dialog.run() == COPY:
+        _copy(details)
+    dialog.destroy()
+
+
+def explain(error: BaseException) -> Tuple[str, str]:
+    """The reason, and what to do next where the reason does not say it."""
+    if isinstance(error, EditError):
+        return str(error), "The image is as it was."
+    from plugin.client import DaemonError  # loads the vendored packages
+
+    if isinstance(error, DaemonError):
+        return str(error), (
+            "The image is as it was. If this stays so, type “dragdiffusion doctor” in a terminal: it "
+            "looks for the cause."
+        )
+    return f"Drag Edit failed, the image is as it was: {error!r}", (
+        "This is a defect of the plug-in. Copy the details and report them where you got it."
+    )
+
+
+def describe(error: BaseException) -> str:
+    """Everything that a report needs."""
+    sentence, _step = explain(error)
+    trace = traceback.format_exception(type(error), error, error.__traceback__)
+    version = f"{Gimp.MAJOR_VERSION}.{Gimp.MINOR_VERSION}.{Gimp.MICRO_VERSION}"
+    return (
+        f"{sentence}\n\nDragDiffusion for GIMP {__version__}, GIMP {version}, "
+        f"Python {platform.python_version()}, {platform.platform()}\n\n{''.join(trace)}"
+    )
+
+
+def confirm(question: str, more: str, yes: str, parent: Any) -> bool:
+    dialog = Gtk.MessageDialog(
+        transient_for=parent,
+        modal=True,
+        message_type=Gtk.MessageType.QUESTION,
+        text=question,
+        secondary_text=more,
+    )
+    dialog.set_title(TITLE)
+    dialog.add_button("_Go back", Gtk.ResponseType.CANCEL)
+    dialog.add_button(yes, Gtk.ResponseType.OK)
+    confirmed = dialog.run() == Gtk.ResponseType.OK
+    dialog.destroy()
+    return confirmed
+
+
+def _details(text: str) -> Any:
+    view = Gtk.TextView(editable=False, monospace=True, wrap_mode=Gtk.WrapMode.WORD_CHAR)
+    view.get_buffer().set_text(text)
+    window = Gtk.ScrolledWindow(min_content_height=140, min_content_width=460)
+    window.add(view)
+    expander = Gtk.Expander(label="Details")
+    expander.add(window)
+    expander.show_all()
+    return expander
+
+
+def _copy(text: str) -> None:
+    clipboard = Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD)
+    clipboard.set_text(text, -1)
+    clipboard.store()
+
+
+def wrapped(text: str = "", width: int = WIDTH, parent: Optional[Any] = None) -> Any:
+    """A label that breaks its lines."""
+    label = Gtk.Label(label=text, xalign=0, wrap=True, max_width_chars=width)
+    if parent is not None:
+        parent.pack_start(label, False, False, 0)
+    return label

@@ -1,0 +1,248 @@
+"""The settings beside the canvas, each with a sentence; bound to the procedure's arguments, which GIMP remembers."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from gi.repository import Gimp, GObject, Gtk
+
+from plugin import messages
+from plugin.edit_model import MODE_DEFAULT, EditError
+from plugin.presets import Presets, Values
+
+KEPT = (
+    "prompt",
+    "mode",
+    "model",
+    "seed",
+    "lora-steps",
+    "max-drag-steps",
+    "mask-grow",
+    "mask-feather",
+)
+BOTH = GObject.BindingFlags.BIDIRECTIONAL | GObject.BindingFlags.SYNC_CREATE
+GAP = 6
+SENTENCES = {  # where those of the arguments are for scripts
+    "lora-steps": "Steps for learning this one picture before the drag: more keep its look better and take longer.",
+    "max-drag-steps": "Iterations at most: raise it if a point does not arrive.",
+}
+WIDTH = 38  # characters of a sentence
+
+
+class SettingsPanel:
+    """`widget` is the widget; `on_change` is told the name of each argument that changes."""
+
+    def __init__(
+        self,
+        procedure: Any,
+        config: Any,
+        presets: Presets,
+        has_selection: bool,
+        on_change: Callable[[str], None],
+    ) -> None:
+        self._config, self._presets = config, presets
+        self._arguments = {argument.name: argument for argument in procedure.get_arguments()}
+        self.widget = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=2 * GAP)
+        self.widget.pack_start(self._preset_row(), False, False, 0)
+        for row in self._main_rows(has_selection):
+            self.widget.pack_start(row, False, False, 0)
+        self.widget.pack_start(self._advanced(), False, False, 0)
+        for name in KEPT:
+            config.connect(f"notify::{name}", lambda _config, spec: on_change(spec.name))
+
+    # ---- rows
+
+    def _main_rows(self, has_selection: bool) -> List[Any]:
+        shape = Gtk.Grid(column_spacing=GAP, row_spacing=GAP)
+        for row, name in enumerate(("mask-grow", "mask-feather")):
+            spin = self._spin(name)
+            shape.attach(self._label(name, spin), 0, row, 1, 1)
+            shape.attach(spin, 1, row, 1, 1)
+        shape.set_sensitive(has_selection)
+        sentence = (
+            "Pixels by which the selection is enlarged, and its edge softened, for this edit."
+        )
+        if not has_selection:
+            sentence = "Nothing is selected: the whole layer may change."
+        return [
+            self._row("prompt", self._entry("prompt")),
+            self._row("mode", self._modes()),
+            self._row("model", self._models()),
+            self._row("lora-steps", self._number_or_automatic("lora-steps")),
+            _with_sentence(shape, sentence),
+        ]
+
+    def _advanced(self) -> Any:
+        box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=2 * GAP)
+        box.set_margin_top(GAP)
+        box.pack_start(
+            self._row("max-drag-steps", self._number_or_automatic("max-drag-steps")),
+            False,
+            False,
+            0,
+        )
+        box.pack_start(self._row("seed", self._spin("seed")), False, False, 0)
+        expander = Gtk.Expander(label="Ad_vanced", use_underline=True)
+        expander.set_tooltip_text("Steps and seed: the method's own values are good ones")
+        expander.add(box)
+        return expander
+
+    def _row(self, name: str, widget: Any) -> Any:
+        box = Gtk.Box(spacing=GAP)
+        box.pack_start(self._label(name, widget), False, False, 0)
+        box.pack_start(widget, True, True, 0)
+        return _with_sentence(box, SENTENCES.get(name) or self._arguments[name].blurb)
+
+    def _label(self, name: str, widget: Any) -> Any:
+        target = getattr(widget, "mnemonic_target", widget)
+        label = Gtk.Label.new_with_mnemonic(self._arguments[name].nick)
+        label.set_mnemonic_widget(target)
+        label.set_xalign(0)
+        widget.set_tooltip_text(self._arguments[name].blurb)
+        return label
+
+    # ---- widgets
+
+    def _entry(self, name: str) -> Any:
+        entry = Gtk.Entry(activates_default=True, width_chars=12)
+        self._config.bind_property(name, entry, "text", BOTH)
+        return entry
+
+    def _modes(self) -> Any:
+        combo = Gtk.ComboBoxText()
+        choice = Gimp.param_spec_choice_get_choice(self._arguments["mode"])
+        for nick in choice.list_nicks():
+            combo.append(nick, choice.get_label(nick))
+        self._config.bind_property("mode", combo, "active-id", BOTH)
+        return combo
+
+    def _models(self) -> Any:
+        self._model_names = Gtk.ComboBoxText.new_with_entry()
+        entry = self._model_names.get_child()
+        entry.set_width_chars(12)
+        entry.set_activates_default(True)
+        entry.set_placeholder_text("the daemon's default")
+        self._config.bind_property("model", entry, "text", BOTH)
+        return self._model_names
+
+    def offer_models(self, names: Tuple[str, ...]) -> None:
+        """What the daemon has; others may still be typed."""
+        self._model_names.remove_all()
+        for name in names:
+            self._model_names.append_text(name)
+
+    def _spin(self, name: str) -> Any:
+        spec = self._arguments[name]
+        spin = Gtk.SpinButton.new_with_range(spec.minimum, spec.maximum, 1)
+        spin.set_width_chars(5)
+        spin.set_activates_default(True)
+        self._config.bind_property(name, spin, "value", BOTH)
+        return spin
+
+    def _number_or_automatic(self, name: str) -> Any:
+        spec = self._arguments[name]
+        box = Gtk.Box(spacing=GAP)
+        check = Gtk.CheckButton.new_with_label("automatic")
+        spin = Gtk.SpinButton.new_with_range(0, spec.maximum, 10)
+        spin.set_width_chars(5)
+        box.pack_start(check, False, False, 0)
+        box.pack_start(spin, False, False, 0)
+
+        def read(*_: Any) -> None:
+            value = self._config.get_property(name)
+            check.set_active(value == MODE_DEFAULT)
+            spin.set_sensitive(value != MODE_DEFAULT)
+            if value != MODE_DEFAULT:
+                spin.set_value(value)
+
+        def write(*_: Any) -> None:
+            value = MODE_DEFAULT if check.get_active() else int(spin.get_value())
+            if value != self._config.get_property(name):
+                self._config.set_property(name, value)
+
+        read()
+        self._config.connect(f"notify::{name}", read)
+        check.connect("toggled", write)
+        spin.connect("value-changed", write)
+        return box
+
+    # ---- presets
+
+    def _preset_row(self) -> Any:
+        self._preset_names = Gtk.ComboBoxText.new_with_entry()
+        self._preset_names.set_tooltip_text(
+            "Choose a preset to load it, or type a name to save one"
+        )
+        entry = self._preset_names.get_child()
+        entry.set_width_chars(9)
+        self._preset_names.connect("changed", self._load)
+        label = Gtk.Label.new_with_mnemonic("Pr_esets")
+        label.set_mnemonic_widget(entry)
+        box = Gtk.Box(spacing=GAP)
+        box.pack_start(label, False, False, 0)
+        box.pack_start(self._preset_names, True, True, 0)
+        for label, tooltip, act in (
+            ("_Save", "Save the settings under this name", self._save),
+            ("_Remove", "Remove the preset of this name", self._delete),
+        ):
+            button = Gtk.Button.new_with_mnemonic(label)
+            button.set_tooltip_text(tooltip)
+            button.connect("clicked", lambda _button, act=act: act())
+            box.pack_start(button, False, False, 0)
+        self._list_presets()
+        return box
+
+    def _list_presets(self) -> None:
+        self._preset_names.remove_all()
+        for name in self._presets.names:
+            self._preset_names.append_text(name)
+
+    @property
+    def _preset_name(self) -> str:
+        return self._preset_names.get_child().get_text().strip()
+
+    def _load(self, combo: Any) -> None:
+        if combo.get_active() >= 0:  # chosen, not typed
+            apply(self._config, self._presets.get(combo.get_active_text()))
+
+    def _save(self) -> None:
+        values: Values = {name: self._config.get_property(name) for name in KEPT}
+        name = self._preset_name
+        try:
+            self._presets.save(name, values)
+        except EditError as error:
+            messages.show_error(error, self.widget.get_toplevel())
+            return
+        self._list_presets()
+        self._preset_names.get_child().set_text(name)
+
+    def _delete(self) -> None:
+        if self._preset_name not in self._presets.names:
+            return
+        try:
+            self._presets.delete(self._preset_name)
+        except EditError as error:
+            messages.show_error(error, self.widget.get_toplevel())
+        self._list_presets()
+        self._preset_names.get_child().set_text("")
+
+
+def apply(config: Any, values: Dict[str, Any]) -> None:
+    """Set the arguments that a preset has; what it does not know or cannot be stays as it is."""
+    for name in KEPT:
+        value: Optional[Any] = values.get(name)
+        if value is not None and isinstance(value, type(config.get_property(name))):
+            config.set_property(name, value)
+
+
+def _with_sentence(widget: Any, sentence: str) -> Any:
+    box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL)
+    box.pack_start(widget, False, False, 0)
+    label = messages.wrapped(sentence, WIDTH, box)
+    label.get_style_context().add_class("dim-label")
+    label.set_markup(f"<small>{_escaped(sentence)}</small>")
+    return box
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -1,0 +1,100 @@
+"""What the user pointed at: the layer, the drags of its path, the selection. Main thread only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generator, List, Optional, Sequence, Tuple
+
+from gi.repository import Gimp
+
+from plugin import edit_model, image_io, paths
+from plugin.edit_model import (
+    Drag,
+    Edit,
+    EditError,
+    LayerState,
+    PixelBuffer,
+    Result,
+    Settings,
+    Stroke,
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    image: Any
+    layer: Any
+    state: LayerState
+    strokes: Tuple[Stroke, ...]
+
+    @property
+    def has_selection(self) -> bool:
+        return not Gimp.Selection.is_empty(self.image)
+
+    @property
+    def drags(self) -> Tuple[Drag, ...]:
+        """One for each stroke; EditError where a stroke is none."""
+        return edit_model.to_drags(self.strokes, self.state)
+
+    def read_mask(self, settings: Settings) -> Optional[PixelBuffer]:
+        """Where the layer may change; None: everywhere."""
+        selection = image_io.read_selection(self.image, self.state)
+        if selection is None:
+            return None
+        return image_io.shape_selection(selection, settings.mask_grow, settings.mask_feather)
+
+    def read_pixels(self) -> Generator[None, None, PixelBuffer]:
+        """The layer's pixels, with a pause after each part of them."""
+        return image_io.read_pixels_in_parts(self.layer)
+
+    def insert(self, edit: Edit, result: Result, keep_points: bool = False) -> None:
+        """The only change of the image: a layer, and if wanted the points as a path, in one undo step."""
+
+        def keep() -> None:
+            if keep_points:
+                paths.insert_path(self.image, edit.drags, self.state)
+
+        image_io.insert_layer(
+            self.image,
+            self.layer,
+            edit_model.layer_name(edit),
+            (result.x, result.y),
+            result.pixels,
+            edit_model.to_parasite(edit, result),
+            keep,
+        )
+
+
+def gather(image: Any, drawables: Sequence[Any]) -> Subject:
+    """The one layer that can be edited and the strokes of its path; EditError where there is no such layer."""
+    if image is None:
+        raise EditError("No picture is open: open one first.")
+    states = [image_io.read_state(drawable) for drawable in drawables]
+    state = edit_model.check_layers(states, image.get_floating_sel() is not None)
+    return Subject(image, drawables[0], state, paths.read_strokes(image))
+
+
+def usable_drags(subject: Subject) -> Tuple[Tuple[Drag, ...], List[str]]:
+    """The drags of the strokes that are some, and why the others are none."""
+    drags: List[Drag] = []
+    reasons: List[str] = []
+    for stroke in subject.strokes:
+        try:
+            drags += edit_model.to_drags([stroke], subject.state)
+        except EditError as error:
+            reasons.append(str(error))
+    return tuple(drags), reasons
+
+
+def read_settings(config: Any) -> Settings:
+    """The procedure's arguments."""
+    return Settings(
+        prompt=(config.get_property("prompt") or "").strip(),
+        mode=config.get_property("mode"),
+        model=(config.get_property("model") or "").strip(),
+        seed=config.get_property("seed"),
+        lora_steps=config.get_property("lora-steps"),
+        max_drag_steps=config.get_property("max-drag-steps"),
+        mask_grow=config.get_property("mask-grow"),
+        mask_feather=config.get_property("mask-feather"),
+    )

@@ -1,0 +1,58 @@
+"""The plug-in's values as messages of the contract. No GIMP in here."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from dragdiffusion_rpc import drag_pb2 as rpc
+from plugin.edit_model import MODE_DEFAULT, Edit, PixelBuffer, Region, Settings
+
+MODES = {"default": rpc.MODE_DEFAULT, "reference": rpc.MODE_REFERENCE}
+
+
+def to_reference(buffer: PixelBuffer) -> rpc.BufferReference:
+    """Its name by content, as the contract has it."""
+    pixel_format = rpc.PIXEL_FORMAT_RGBA8 if buffer.channels == 4 else rpc.PIXEL_FORMAT_Y8
+    return rpc.BufferReference(
+        sha256=buffer.sha256, width=buffer.width, height=buffer.height, format=pixel_format
+    )
+
+
+def to_prepare_request(edit: Edit) -> rpc.PrepareRequest:
+    settings = edit.settings
+    return rpc.PrepareRequest(
+        image=to_reference(edit.image),
+        mask=None if edit.mask is None else to_reference(edit.mask),
+        region=_to_rectangle(edit.region),
+        trajectories=[
+            rpc.Trajectory(points=[rpc.Point(x=x, y=y) for x, y in drag.points])
+            for drag in edit.drags
+        ],
+        prompt=settings.prompt,
+        model=settings.model,
+        mode=MODES[settings.mode],
+        hyper_parameters=_to_hyper_parameters(settings),
+        seed=settings.seed,
+    )
+
+
+def to_drag_request(edit: Edit) -> rpc.DragRequest:
+    return rpc.DragRequest(
+        preparation=to_prepare_request(edit),
+        preview_every=edit.preview_every,
+        edit_id=edit.edit_id,
+    )
+
+
+def _to_hyper_parameters(settings: Settings) -> rpc.HyperParameters:
+    return rpc.HyperParameters(
+        lora_steps=None if settings.lora_steps == MODE_DEFAULT else settings.lora_steps,
+        max_drag_steps=settings.max_drag_steps if settings.max_drag_steps > 0 else None,
+    )
+
+
+def _to_rectangle(region: Optional[Region]) -> Optional[rpc.Rectangle]:
+    if region is None:
+        return None
+    x, y, width, height = region
+    return rpc.Rectangle(x=x, y=y, width=width, height=height)
