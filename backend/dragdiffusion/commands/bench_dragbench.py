@@ -81,11 +81,13 @@ def compare_runs(one: Path, other: Path, output: Path | None = None) -> None:
             number(row.one.mean_distance_px),
             number(row.other.mean_distance_px),
             number(row.distance_difference_px, signed=True),
-            number(row.one.image_fidelity, 3),
-            number(row.other.image_fidelity, 3),
-            number(row.fidelity_difference, 3, signed=True),
+            number(row.one.image_fidelity, 3, missing="–"),
+            number(row.other.image_fidelity, 3, missing="–"),
+            number(row.fidelity_difference, 3, signed=True, missing="–"),
         )
     Console().print(table)
+    if comparison.table()[-1].fidelity_difference is None:
+        print("–: not measured; `bench dragbench` says how, and goes on with what is there.")
     if comparison.left_out:
         print(f"Not in both, left out: {comparison.left_out} cases.")
     print(f"MD in px by the features of {comparison.md_features}. Pictures: {page}")
@@ -186,7 +188,8 @@ def _report(
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table("category", title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    table.add_column("category", no_wrap=True)
     for column in ("cases", *columns):
         table.add_column(column, justify="right")
     return table

@@ -68,10 +68,12 @@ def write_comparison(comparison: Comparison, file: Path) -> Path:
     return _write(file, page(f"DragBench: two runs, {len(ordered)} cases", body))
 
 
-def number(value: float | None, digits: int = 1, *, signed: bool = False) -> str:
+def number(
+    value: float | None, digits: int = 1, *, signed: bool = False, missing: str = "not measured"
+) -> str:
     """For a table: "12.3", "+0.4", "not measured"."""
     if value is None:
-        return "not measured"
+        return missing
     return f"{value:{'+' if signed else ''}.{digits}f}"
 
 
