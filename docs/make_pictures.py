@@ -1,48 +1,87 @@
-"""Makes the README's picture: rendered scenes with the drag drawn in, and below them what the embedded model made of it.
+"""Makes the pictures of the README and of the command line's page with the embedded model: above each result its source.
 
 python docs/make_pictures.py
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 from PIL import Image
 
 from dragdiffusion.commands.bench import edit_case
+from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, drain, to_request
 from dragdiffusion.engine.config import Mode
-from dragdiffusion.evaluation.report_html import annotated_source
+from dragdiffusion.evaluation.annotation import annotate
 from dragdiffusion.evaluation.scene_cases import make_cases
-from dragdiffusion.evaluation.scene_metrics import measure
-from dragdiffusion.evaluation.scenes_benchmark import CaseReport
-from dragdiffusion.models import catalogue
-from dragdiffusion.models.load import load_model, place
-from dragdiffusion.models.profiles import default_config
+from dragdiffusion.models.profiles import defaults
 
 SEED = 0
 SHOWN = ("000-sun", "009-hat", "004-flower", "008-tree", "005-head")
+GENERATED = (  # prompt, seed, handle, target, what may change: left, top, right, bottom
+    ("a blue mountain at day with a sun and a tree", 2, (22, 29), (62, 26), (4, 6, 92, 54)),
+    ("a pink ball on gray ground, teal background", 5, (39, 62), (80, 62), (4, 24, 112, 106)),
+    ("a orange cat face, teal background", 1, (61, 68), (74, 64), (20, 8, 106, 118)),
+    ("a red flower, blue background", 3, (55, 25), (78, 30), (28, 0, 114, 106)),
+    ("a brown bear face with a red hat, yellow background", 6, (64, 66), (76, 70), (20, 4, 122, 118)),
+)  # fmt: skip
 SIDE = 240  # pixels of one picture
 GAP = 8
-BESIDE_README = Path(__file__).parent / "pictures" / "before-after.png"
+PICTURES = Path(__file__).parent / "pictures"
+Pair = tuple[np.ndarray, np.ndarray]
 
 
-def make_before_after() -> Image.Image:
-    source = catalogue.resolve("embedded")
-    model = load_model(source, place("cpu", "float32"))
-    config = default_config(Mode.DEFAULT, source.family)
-    cases = [case for case in make_cases(10, SEED) if case.name in SHOWN]
-    width = len(cases) * (SIDE + GAP) - GAP
-    sheet = Image.new("RGB", (width, 2 * SIDE + GAP), "white")
-    for column, case in enumerate(cases):
-        outcome = edit_case(model, case, config)
-        report = CaseReport(case, outcome, measure(case, outcome.image, outcome.raw))
-        for row, pixels in enumerate((annotated_source(report), outcome.image)):
-            picture = Image.fromarray(np.asarray(pixels)).resize((SIDE, SIDE), Image.LANCZOS)
+def dragged_scenes(engine: BenchEngine) -> list[Pair]:
+    """Rendered scenes with the drag drawn in, and the results."""
+    pairs = []
+    for case in make_cases(10, SEED):
+        if case.name in SHOWN:
+            outcome = edit_case(engine, case)
+            tracks = outcome.handle_tracks
+            drawn = annotate(case.image, case.mask, case.point_pairs, tracks, enlargement=2)
+            pairs.append((drawn, outcome.image))
+    return pairs
+
+
+def dragged_generated(engine: BenchEngine) -> list[Pair]:
+    """Pictures from prompts with the drag drawn in, and the results."""
+    config, default = defaults(Mode.DEFAULT, engine.source.family)
+    pairs = []
+    for prompt, seed, handle, target, (left, top, right, bottom) in GENERATED:
+        generation = replace(default, prompt=prompt, seed=seed)
+        work = engine.torch_engine.generate(engine.model, generation, stop=Event())
+        generated, _ = drain(work)
+        mask = np.zeros(generated.pixels.shape[:2], np.uint8)
+        mask[top:bottom, left:right] = 255
+        points = (((float(handle[0]), float(handle[1])), (float(target[0]), float(target[1]))),)
+        settled = generation.settle(config)
+        request = replace(
+            to_request(generated.pixels, mask, points, prompt, settled), generation=generation
+        )
+        opening = engine.torch_engine.open_session(
+            engine.model, request, stop=Event(), generated=generated
+        )
+        session, _ = drain(opening)
+        edited, _ = drain(engine.torch_engine.drag(session, request, stop=Event()))
+        result = np.where(edited.image[..., 3:] > 0, edited.image[..., :3], generated.pixels)
+        pairs.append((annotate(generated.pixels, mask, points, enlargement=2), result))
+    return pairs
+
+
+def sheet(pairs: Sequence[Pair]) -> Image.Image:
+    sheet = Image.new("RGB", (len(pairs) * (SIDE + GAP) - GAP, 2 * SIDE + GAP), "white")
+    for column, pair in enumerate(pairs):
+        for row, pixels in enumerate(pair):
+            picture = Image.fromarray(pixels).resize((SIDE, SIDE), Image.LANCZOS)
             sheet.paste(picture, (column * (SIDE + GAP), row * (SIDE + GAP)))
     return sheet
 
 
 if __name__ == "__main__":
-    make_before_after().save(BESIDE_README, optimize=True)
-    print(BESIDE_README)
+    engine = BenchEngine(EngineOrder())
+    sheet(dragged_scenes(engine)).save(PICTURES / "before-after.png", optimize=True)
+    sheet(dragged_generated(engine)).save(PICTURES / "generated.png", optimize=True)
