@@ -237,6 +237,31 @@ def test_one_of_several_results_is_inserted(gimp, desktop, fake_daemon):
     assert record["drags"] == [[[259, 124], [370, 104]]]
 
 
+def test_a_grown_and_softened_selection_is_shown_and_used(gimp, desktop, fake_daemon):
+    make_picture(gimp.folder / "picture.png")
+    desktop.open_gimp(PICTURE, ASK, WATCH)
+    dialog = desktop.open_dialog()
+    wait(lambda: len(fake_daemon.prepared) == 1, "the preparation")
+    desktop.button("g")
+    desktop.press(dialog, "ctrl+a")
+    desktop.tool("xdotool", "type", "--delay", "60", "30")
+    desktop.button("f")
+    desktop.press(dialog, "ctrl+a")
+    desktop.tool("xdotool", "type", "--delay", "60", "40")
+    desktop.press(dialog, "Tab")
+    wait(lambda: fake_daemon.prepared[-1].mask != fake_daemon.prepared[0].mask, "another mask")
+    time.sleep(2)
+    desktop.screenshot("grown.png")
+    request = drag_and_insert(desktop, dialog, fake_daemon)
+    before = fake_daemon.buffers[fake_daemon.prepared[0].mask.sha256]
+    after = fake_daemon.buffers[request.preparation.mask.sha256]
+    assert sum(after) > 1.2 * sum(before)
+    assert sum(0 < value < 255 for value in after) > sum(0 < value < 255 for value in before)
+    wait(lambda: desktop.state().get("records"), "the layer")
+    (record,) = desktop.state()["records"]
+    assert (record["settings"]["mask_grow"], record["settings"]["mask_feather"]) == (30, 40)
+
+
 def test_presets_are_saved_loaded_and_removed(gimp, desktop, fake_daemon):
     open_without_path(gimp, desktop)
     file = gimp.folder / "config" / "dragdiffusion" / "gimp-presets.json"

@@ -204,12 +204,12 @@ def test_the_whole_way_with_the_embedded_model(gimp, desktop, host_command):
     try:
         dialog = desktop.open_dialog()
         desktop.maximize()
-        desktop.pull((1046, 462), (960, 462))  # a wider Layers dialog
         desktop.tool("xdotool", "windowactivate", "--sync", dialog)
+        desktop.tool("xdotool", "mousemove", "20", "840")  # no tooltip in the pictures
         wait(lambda: desktop.times("prepared"), "the preparation", 300)
         desktop.screenshot("gimp-dialog.png")
         desktop.press(dialog, "Return")
-        wait(lambda: desktop.times("preview"), "a preview", 200)
+        wait(lambda: len(desktop.times("preview")) >= 6, "some previews", 300)
         desktop.screenshot("gimp-progress.png")
         wait(lambda: desktop.times("result"), "the result", 400)
         desktop.screenshot("gimp-compare.png")
@@ -218,6 +218,7 @@ def test_the_whole_way_with_the_embedded_model(gimp, desktop, host_command):
         assert desktop.state()["call"] == ["SUCCESS", ""]
         assert desktop.state()["layers"] == ["Drag edit: Landscape", "Landscape"]
         assert desktop.state()["alpha_is_the_selection"]
+        desktop.pull((1046, 462), (960, 462))  # a wider Layers dialog
         desktop.screenshot("gimp-result.png")
         desktop.press(desktop.wait_for_window(MAIN), "ctrl+z")
         wait(lambda: desktop.state()["as_before"], "one undo")

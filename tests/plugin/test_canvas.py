@@ -100,3 +100,13 @@ def test_it_is_fast_enough_to_follow_the_mouse():
 @pytest.mark.parametrize(("coverage", "alpha"), [(255, 0), (0, canvas.VEIL_ALPHA)])
 def test_what_may_not_change_is_veiled(coverage, alpha):
     assert canvas.make_veil(bytes([coverage] * 2)) == bytes((*canvas.VEIL, alpha)) * 2
+
+
+def test_a_preview_gets_the_mask_as_its_alpha():
+    assert canvas.to_gray(b"\x05\xff") == bytes([5, 5, 5, 255, 255, 255])
+    assert canvas.with_alpha(b"abcdef", b"\x05\xff") == b"abc\x05def\xff"
+
+
+def test_a_mask_is_thinned_out_for_the_canvas():
+    assert canvas.thin_out(bytes(range(15)), width=5, step=2) == bytes([0, 2, 4, 10, 12, 14])
+    assert canvas.thin_out(bytes(range(15)), width=5, step=1) == bytes(range(15))

@@ -192,3 +192,27 @@ def make_veil(coverage: bytes) -> bytes:
         bytes(VEIL_ALPHA - VEIL_ALPHA * value // 255 for value in range(256))
     )
     return bytes(rgba)
+
+
+def to_gray(coverage: bytes) -> bytes:
+    """RGB with the coverage in each channel."""
+    rgb = bytearray(3 * len(coverage))
+    for channel in range(3):
+        rgb[channel::3] = coverage
+    return bytes(rgb)
+
+
+def with_alpha(rgb: bytes, alpha: bytes) -> bytes:
+    """RGBA."""
+    rgba = bytearray(4 * len(alpha))
+    for channel in range(3):
+        rgba[channel::4] = rgb[channel::3]
+    rgba[3::4] = alpha
+    return bytes(rgba)
+
+
+def thin_out(coverage: bytes, width: int, step: int) -> bytes:
+    """Every `step`-th pixel of every `step`-th row."""
+    return b"".join(
+        coverage[start : start + width : step] for start in range(0, len(coverage), step * width)
+    )

@@ -54,6 +54,7 @@ class CanvasView:
         self.viewport = Viewport(*layer_size)
         self._sources: List[Part] = []
         self._veil: Optional[Part] = None
+        self._coverage: Optional[Part] = None  # gray: where the layer may change
         self._shown = Shown()
         self._below: Optional[Any] = None  # what lies under the marks, drawn
         self._pending = 0
@@ -75,13 +76,13 @@ class CanvasView:
         self._sources = list(sources)
         self._change()
 
-    def set_coverage(self, coverage: Optional[Tuple[int, int, bytes]]) -> None:
-        """Width, height and bytes: where the layer may change. None: everywhere."""
-        self._veil = None
+    def set_coverage(self, coverage: Optional[Tuple[int, int, bytes]], scale: float) -> None:
+        """Width, height and bytes: where the layer may change. None: everywhere. `scale`: its pixels a layer pixel."""
+        self._veil = self._coverage = None
         if coverage is not None:
             width, height, rows = coverage
-            veil = to_pixbuf(width, height, canvas.make_veil(rows), 4)
-            self._veil = Part(veil, 0, 0, width / self.viewport.layer_width)
+            self._veil = Part(to_pixbuf(width, height, canvas.make_veil(rows), 4), 0, 0, scale)
+            self._coverage = Part(to_pixbuf(width, height, canvas.to_gray(rows), 3), 0, 0, scale)
         self._change()
 
     def show(self, shown: Shown) -> None:
@@ -89,6 +90,33 @@ class CanvasView:
             self._below = None
         self._shown = shown
         self._draw_soon()
+
+    def make_preview(self, view: View) -> Part:
+        """A preview of the daemon's where it belongs; transparent where the layer may not change."""
+        pixels, channels = view.rgb, 3
+        if self._coverage is not None:
+            pixels, channels = canvas.with_alpha(view.rgb, self._alpha(view)), 4
+        pixbuf = to_pixbuf(view.width, view.height, pixels, channels)
+        return Part(pixbuf, view.x, view.y, view.scale)
+
+    def _alpha(self, view: View) -> bytes:
+        """The coverage in the pixels of the view."""
+        coverage = self._coverage
+        assert coverage is not None
+        alpha = GdkPixbuf.Pixbuf.new(GdkPixbuf.Colorspace.RGB, False, 8, view.width, view.height)
+        alpha.fill(0)
+        zoom = view.scale / coverage.scale
+        offset = -view.x * view.scale, -view.y * view.scale
+        right = min(view.width, int(offset[0] + coverage.pixbuf.get_width() * zoom))
+        bottom = min(view.height, int(offset[1] + coverage.pixbuf.get_height() * zoom))
+        if right > 0 and bottom > 0:
+            coverage.pixbuf.scale(
+                *(alpha, 0, 0, right, bottom, *offset, zoom, zoom), GdkPixbuf.InterpType.BILINEAR
+            )
+        rows, stride = alpha.get_pixels(), alpha.get_rowstride()
+        return b"".join(
+            rows[y * stride : y * stride + 3 * view.width : 3] for y in range(view.height)
+        )
 
     def look(self, viewport: Viewport) -> None:
         """Show another part of the layer."""
@@ -205,11 +233,6 @@ def to_pixbuf(width: int, height: int, rows: Any, channels: int, stride: int = 0
         height,
         stride or channels * width,
     )
-
-
-def to_part(view: View) -> Part:
-    """A preview of the daemon's, where it belongs."""
-    return Part(to_pixbuf(view.width, view.height, view.rgb, 3), view.x, view.y, view.scale)
 
 
 def result_part(x: int, y: int, pixels: PixelBuffer) -> Part:

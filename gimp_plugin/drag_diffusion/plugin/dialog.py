@@ -10,11 +10,11 @@ from typing import Any, Callable, Dict, Optional
 
 from gi.repository import Gdk, GimpUi, GLib, Gtk
 
+from plugin import canvas, edit_model, image_io, messages, timing
 from plugin import dialog_widgets as parts
-from plugin import edit_model, image_io, messages, timing
 from plugin.background import Background
 from plugin.canvas_input import CanvasInput
-from plugin.canvas_view import CanvasView, Part, Shown, reduced, to_part, to_pixbuf
+from plugin.canvas_view import CanvasView, Part, Shown, reduced, to_pixbuf
 from plugin.dialog_widgets import EDITING, LOOKING, WORKING
 from plugin.edit_model import EditError, Handles, Models, PixelBuffer, Prepared, Progress, View
 from plugin.points import Points
@@ -105,7 +105,8 @@ class DragDialog:
         timing.note("first paint")
         image_io.start()
         subject, scale = self._subject, self._small.scale
-        self._view.set_coverage(image_io.read_small_selection(subject.image, subject.state, scale))
+        small = image_io.read_small_selection(subject.image, subject.state, scale)
+        self._view.set_coverage(small, scale)
         self._background.start()
 
     def _refresh(self) -> None:
@@ -208,7 +209,7 @@ class DragDialog:
             self._view.show(self._make_shown())
         elif isinstance(event, View):
             timing.note("preview")
-            self._over = to_part(event)
+            self._over = self._view.make_preview(event)
             self._view.show(self._make_shown())
         elif isinstance(event, Models):
             self._panel.offer_models(event.names)
@@ -224,7 +225,10 @@ class DragDialog:
 
     def _show_pixels(self, pixels: PixelBuffer) -> None:
         if pixels.channels == 1:
-            self._view.set_coverage((pixels.width, pixels.height, pixels.rows))
+            step = max(1, int(1 / self._small.scale))
+            rows = canvas.thin_out(pixels.rows, pixels.width, step)
+            size = -(-pixels.width // step), -(-pixels.height // step)
+            self._view.set_coverage((*size, rows), 1 / step)
         elif pixels.width * pixels.height <= LARGEST_SOURCE:
             full = to_pixbuf(pixels.width, pixels.height, pixels.rows, pixels.channels)
             # GIMP's small picture is not exact in every colour space; this one is.
