@@ -1,0 +1,176 @@
+"""Floating-point operations of an edit, counted exactly and without computing anything.
+
+The engine itself runs, on tensors that have shapes and no values (PyTorch's meta device), a few steps of each phase. A
+multiplication with its addition counts as two; only matrix products, convolutions and attention are counted.
+
+    flops = count_edit(model, request)
+    flops.step["drag"], flops.next_edit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Any, TypeVar
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from dragdiffusion.engine import editor
+from dragdiffusion.engine.config import DragConfig
+from dragdiffusion.engine.diffusion_model import DiffusionModel, ModelParts
+from dragdiffusion.engine.drag_types import DragRequest, DragStep, EditEvent, Preview, Stage
+
+R = TypeVar("R")
+
+_STAGES = {
+    Stage.ENCODING: "encode",
+    Stage.FINE_TUNING: "lora",
+    Stage.DENOISING: "denoise",
+    Stage.COMPOSITING: "decode",
+}
+_LEVELS = 2  # of the short edit that is counted
+_DRAG_STEPS = 2  # the first has no tracking
+
+
+@dataclass(frozen=True)
+class EditFlops:
+    """Of one step of each phase, and how many steps the edit has."""
+
+    step: dict[str, int]  # "encode", "lora", "inversion", "recording", "drag", "denoise", "decode"
+    steps: dict[str, int]
+
+    def total(self, phase: str) -> int:
+        return self.step.get(phase, 0) * self.steps[phase]
+
+    @property
+    def preparation(self) -> int:
+        return sum(self.total(phase) for phase in ("encode", "lora", "inversion", "recording"))
+
+    @property
+    def next_edit(self) -> int:
+        return sum(self.total(phase) for phase in ("drag", "denoise", "decode"))
+
+    @property
+    def first_edit(self) -> int:
+        return self.preparation + self.next_edit
+
+
+def count_edit(model: DiffusionModel, request: DragRequest) -> EditFlops:
+    """What the edit would take if no handle arrived early."""
+    short = replace(request, config=_shortened(request.config), preview_every=0)
+    skeleton, stop = _on_meta(model), Event()
+    counted: dict[str, int] = {}
+    with _Counter() as counter, _NoValues():
+        session = _note(editor.open_session(skeleton, short, stop=stop), counter, counted)
+        _note(editor.drag(session, short, stop=stop), counter, counted)
+    return EditFlops(counted, _steps(request.config))
+
+
+def _shortened(config: DragConfig) -> DragConfig:
+    levels = min(_LEVELS, config.num_inverted_steps)
+    return replace(
+        config,
+        lora=replace(config.lora, steps=min(1, config.lora.steps)),
+        inversion_strength=levels / config.num_inference_steps,
+        max_drag_steps=min(_DRAG_STEPS, config.max_drag_steps),
+        drag_steps_per_timestep=0,
+        arrival_distance=0.0,
+    )
+
+
+def _steps(config: DragConfig) -> dict[str, int]:
+    levels = config.num_inverted_steps
+    return {
+        "encode": 1,
+        "lora": config.lora.steps,
+        "inversion": levels,
+        "recording": levels,
+        "drag": config.max_drag_steps,
+        "denoise": levels,
+        "decode": 1,
+    }
+
+
+def _note(work: Generator[EditEvent, None, R], counter: _Counter, counted: dict[str, int]) -> R:
+    """The generator's result; `counted` receives the operations before each event, of each phase the last."""
+    while True:
+        before = counter.total
+        try:
+            event = next(work)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        counted[phase_of(event)] = counter.total - before
+
+
+def phase_of(event: EditEvent) -> str:
+    """Which phase has just done a step."""
+    if isinstance(event, DragStep):
+        return "drag"
+    assert not isinstance(event, Preview)  # none was asked for
+    if event.stage is Stage.INVERTING:
+        return "inversion" if event.step <= event.steps // 2 else "recording"
+    return _STAGES[event.stage]
+
+
+def _on_meta(model: DiffusionModel) -> DiffusionModel:
+    """The same architecture without weights."""
+    with torch.device("meta"):
+        parts = ModelParts(
+            unet=type(model.unet).from_config(model.unet.config),
+            vae=type(model.vae).from_config(model.vae.config),
+            text_encoder=type(model.text_encoder)(model.text_encoder.config),
+            tokenizer=model.tokenizer,
+            scheduler_config=model.scheduler_config,
+        )
+    return DiffusionModel(
+        parts,
+        name=model.name,
+        family=model.family,
+        device=torch.device("meta"),
+        dtype=model.dtype,
+    )
+
+
+class _Everything:
+    """In place of PyTorch's tracker of modules, which refuses gradients of leaves (torch 2.13)."""
+
+    parents = frozenset({"Global"})
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class _Counter(FlopCounterMode):
+    def __init__(self) -> None:
+        super().__init__(display=False)
+        self.mod_tracker = _Everything()
+
+    @property
+    def total(self) -> int:
+        return self.get_total_flops()
+
+
+class _NoValues(TorchDispatchMode):
+    """Whoever asks for a value of a tensor that has none is given zero."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        asked = args[0] if args else None
+        if isinstance(asked, torch.Tensor) and asked.is_meta:
+            if func is torch.ops.aten._local_scalar_dense.default:
+                return 0
+            if func is torch.ops.aten._to_copy.default and _leaves(asked, kwargs):
+                return torch.zeros(asked.shape, dtype=kwargs.get("dtype") or asked.dtype)
+        return func(*args, **kwargs)
+
+
+def _leaves(asked: torch.Tensor, kwargs: dict[str, Any]) -> bool:
+    device = kwargs.get("device")
+    return device is not None and torch.device(device).type != asked.device.type

@@ -1,0 +1,110 @@
+"""The engine does what cannot be left out and nothing more: operations at Stable Diffusion 1.5's exact shape.
+
+The floor, in TFLOP at 512 × 512, of one step of each phase: gradients to the latent alone (or LoRA's factors), the image
+encoded once, features read where they are needed, the reference recorded once, without a mask nothing after F(z).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+from transformers import CLIPTokenizer
+
+from dragdiffusion.engine.config import DragConfig, LoraConfig, Mode
+from dragdiffusion.engine.diffusion_model import DiffusionModel, ModelParts
+from dragdiffusion.engine.drag_types import DragRequest, Point, Rectangle, Trajectory
+from dragdiffusion.evaluation import edit_flops
+from dragdiffusion.evaluation.edit_flops import EditFlops, count_edit
+from dragdiffusion.models.families import Family
+from dragdiffusion.models.profiles import default_config
+from fakes.sd15_shape import SCHEDULER, TINY, make_text_encoder, make_unet, make_vae
+
+FLOOR = {
+    "encode": 1.12,
+    "lora": 6.90,
+    "inversion": 0.80,
+    "recording": 0.80,
+    "drag": 1.73,
+    "denoise": 0.79,
+    "decode": 2.51,
+}
+WITHOUT_MASK = FLOOR | {"drag": 1.27}
+TERA = 1e12
+
+
+@pytest.fixture(scope="module")
+def sd15() -> DiffusionModel:
+    with torch.device("meta"):
+        parts = ModelParts(
+            unet=make_unet(),
+            vae=make_vae(),
+            text_encoder=make_text_encoder(),
+            tokenizer=CLIPTokenizer.from_pretrained(TINY / "tokenizer"),
+            scheduler_config=SCHEDULER,
+        )
+    return DiffusionModel(
+        parts, name="sd15", family="sd1", device=torch.device("meta"), dtype=torch.float32
+    )
+
+
+def _request(config: DragConfig, *, mask: bool) -> DragRequest:
+    return DragRequest(
+        image=np.zeros((512, 512, 4), np.uint8),
+        trajectories=(Trajectory((Point(200.5, 200.5), Point(300.5, 260.5))),),
+        mask=np.full((512, 512), 255, np.uint8) if mask else None,
+        prompt="a picture",
+        config=config,
+        region=Rectangle(0, 0, 512, 512),
+    )
+
+
+@lru_cache
+def _count(model: DiffusionModel, config: DragConfig, *, mask: bool) -> EditFlops:
+    return count_edit(model, _request(config, mask=mask))
+
+
+def _assert_at_the_floor(flops: EditFlops, floor: dict[str, float]) -> None:
+    counted = {phase: count / TERA for phase, count in flops.step.items()}
+    assert counted == {phase: pytest.approx(floor[phase], rel=0.05) for phase in counted}
+
+
+@pytest.mark.parametrize("mode", [Mode.REFERENCE, Mode.DEFAULT])
+@pytest.mark.parametrize("mask", [True, False])
+def test_every_phase_is_at_the_floor(sd15: DiffusionModel, mode: Mode, mask: bool) -> None:
+    config = default_config(mode, Family.SD1)
+    if mode is Mode.DEFAULT:
+        config = replace(config, lora=LoraConfig(steps=0))  # the same as in reference mode
+    flops = _count(sd15, config, mask=mask)
+    assert flops.step.keys() == FLOOR.keys() - ({"lora"} if mode is Mode.DEFAULT else set())
+    _assert_at_the_floor(flops, FLOOR if mask else WITHOUT_MASK)
+
+
+def test_a_whole_edit_in_reference_mode(sd15: DiffusionModel) -> None:
+    flops = _count(sd15, default_config(Mode.REFERENCE, Family.SD1), mask=True)
+    assert flops.first_edit / TERA == pytest.approx(777, rel=0.05)
+    assert flops.next_edit / TERA == pytest.approx(168, rel=0.05)
+
+
+def test_gradients_to_the_weights_would_be_seen(
+    sd15: DiffusionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_meta = edit_flops._on_meta
+
+    def wasteful(model: DiffusionModel) -> DiffusionModel:
+        copy = on_meta(model)
+        copy.unet.requires_grad_(True)
+        return copy
+
+    def everything(loss: torch.Tensor, latent: torch.Tensor) -> tuple[torch.Tensor | None]:
+        loss.backward()
+        return (latent.grad,)
+
+    monkeypatch.setattr(edit_flops, "_on_meta", wasteful)
+    monkeypatch.setattr(torch.autograd, "grad", everything)
+    config = replace(default_config(Mode.REFERENCE, Family.SD1), lora=LoraConfig(steps=0))
+    flops = _count(sd15, config, mask=True)
+    assert flops.step["drag"] / TERA > 1.2 * FLOOR["drag"]
