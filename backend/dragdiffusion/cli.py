@@ -261,14 +261,15 @@ def bench_speed(
     mask: Annotated[bool, typer.Option(help="Without a mask less is computed.")] = True,
     lora_steps: Annotated[int | None, typer.Option(min=0)] = None,
     max_drag_steps: Annotated[int | None, typer.Option(min=1)] = None,
+    runs: Annotated[int, typer.Option(min=1, help="The median is shown.")] = 3,
     json: Annotated[Path | None, typer.Option(help="Figures.")] = None,
 ) -> None:
-    """Seconds and memory of each phase, for a first and a second edit of one picture."""
+    """Operations, seconds and memory of each phase, for a first and a second edit of one picture."""
     from dragdiffusion.commands.bench_speed import SpeedOrder, run_speed
     from dragdiffusion.commands.errors import errors_as_exit_status
 
     with errors_as_exit_status():
-        run_speed(SpeedOrder(model, mode, size, mask, lora_steps, max_drag_steps, json))
+        run_speed(SpeedOrder(model, mode, size, mask, lora_steps, max_drag_steps, runs, json))
 
 
 @bench.command("scenes")

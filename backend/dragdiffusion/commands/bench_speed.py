@@ -1,6 +1,7 @@
-"""`dragdiffusion bench speed`: seconds and memory of each phase, for a first and a second edit of one picture.
+"""`dragdiffusion bench speed`: what each phase takes, for a first and a second edit of one picture.
 
-The picture is noise: time does not depend on what it shows. No handle arrives, so every drag step is done.
+The picture is noise: time does not depend on what it shows. No handle arrives, so every drag step is done. Seconds and
+memory are measured (the median of several runs, the highest of them), operations are counted.
 """
 
 from __future__ import annotations
@@ -8,20 +9,36 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, TypeVar
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-from dragdiffusion.commands.bench_engine import drain
 from dragdiffusion.daemon.torch_engine import TorchEngine
 from dragdiffusion.engine.config import DragConfig, Mode
-from dragdiffusion.engine.drag_types import DragRequest, EditedImage, Point, Rectangle, Trajectory
+from dragdiffusion.engine.drag_types import (
+    DragRequest,
+    EditedImage,
+    Point,
+    Rectangle,
+    Trajectory,
+)
+from dragdiffusion.evaluation.edit_flops import EditFlops, count_edit, phase_of
 from dragdiffusion.models import catalogue
 from dragdiffusion.models.profiles import default_config
 from dragdiffusion.settings import Settings
+
+R = TypeVar("R")
+
+_PREPARATION = ("encode", "lora", "inversion")
+_EDIT = ("drag", "denoise", "decode")
+_PARTS = {"inversion": ("inversion", "recording")}  # phases that are timed as one
+_TERA = 1e12
 
 
 @dataclass(frozen=True)
@@ -34,18 +51,66 @@ class SpeedOrder:
     mask: bool = True
     lora_steps: int | None = None
     max_drag_steps: int | None = None
+    runs: int = 3
     json: Path | None = None
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """One edit."""
+class Run:
+    """One first and one next edit."""
 
-    name: str
-    seconds: float
-    phase_seconds: dict[str, float]
-    peak_memory_bytes: int
+    first_seconds: float
+    next_seconds: float
+    phase_seconds: dict[str, float]  # the edit's phases: of the next edit
+    phase_peak_bytes: dict[str, int]
     drag_steps: int
+
+
+@dataclass(frozen=True)
+class SpeedReport:
+    device: str
+    dtype: str
+    model: str
+    title: str
+    mode: Mode
+    flops: EditFlops
+    runs: tuple[Run, ...]
+
+    def seconds(self, phase: str) -> float:
+        return median(run.phase_seconds.get(phase, 0.0) for run in self.runs)
+
+    def peak_bytes(self, phase: str) -> int:
+        return max(run.phase_peak_bytes.get(phase, 0) for run in self.runs)
+
+    def tera(self, phase: str) -> float:
+        return sum(self.flops.total(part) for part in _PARTS.get(phase, (phase,))) / _TERA
+
+    def to_dict(self) -> dict[str, Any]:
+        phases = {
+            phase: {
+                "seconds": self.seconds(phase),
+                "tflop": self.tera(phase),
+                "peak_memory_bytes": self.peak_bytes(phase),
+            }
+            for phase in (*_PREPARATION, *_EDIT)
+        }
+        return {
+            "model": self.model,
+            "device": self.device,
+            "dtype": self.dtype,
+            "mode": self.mode.value,
+            "phases": phases,
+            "flop_per_step": self.flops.step,
+            "first_edit": {
+                "seconds": median(run.first_seconds for run in self.runs),
+                "tflop": self.flops.first_edit / _TERA,
+            },
+            "next_edit": {
+                "seconds": median(run.next_seconds for run in self.runs),
+                "tflop": self.flops.next_edit / _TERA,
+            },
+            "runs": [asdict(run) for run in self.runs],
+        }
 
 
 def run_speed(order: SpeedOrder) -> None:
@@ -55,25 +120,19 @@ def run_speed(order: SpeedOrder) -> None:
     model = engine.load(source)
     config = _config(order, source)
     request = _request(config, order.size or config.working_size, with_mask=order.mask)
-    stop = threading.Event()
-    session: Any = None
-
-    def first() -> EditedImage:
-        nonlocal session
-        session, _ = drain(engine.open_session(model, request, stop=stop))
-        return second()
-
-    def second() -> EditedImage:
-        return drain(engine.drag(session, request, stop=stop))[0]
-
-    measurements = [_measured("first edit", engine, first), _measured("next edit", engine, second)]
-    print(f"{source.title} on {device.name}, {device.dtype}, {order.mode.value} mode")
-    for measurement in measurements:
-        _print(measurement)
+    report = SpeedReport(
+        device=device.name,
+        dtype=device.dtype,
+        model=source.name,
+        title=source.title,
+        mode=order.mode,
+        flops=count_edit(model, request),
+        runs=tuple(_run(engine, model, request) for _ in range(order.runs)),
+    )
+    _print(report)
     if order.json is not None:
-        about = {"model": source.name, **asdict(device), "config": asdict(config)}
-        edits = [asdict(measurement) for measurement in measurements]
-        order.json.write_text(json.dumps(about | {"edits": edits}, indent=2) + "\n", "utf-8")
+        text = json.dumps(report.to_dict() | {"config": asdict(config)}, indent=2)
+        order.json.write_text(text + "\n", "utf-8")
 
 
 def _config(order: SpeedOrder, source: catalogue.ModelSource) -> DragConfig:
@@ -102,24 +161,60 @@ def _request(config: DragConfig, size: int, *, with_mask: bool) -> DragRequest:
     )
 
 
-def _measured(name: str, engine: TorchEngine, edit: Callable[[], EditedImage]) -> Measurement:
-    engine.reset_peak_memory()
+def _run(engine: TorchEngine, model: Any, request: DragRequest) -> Run:
+    meter, stop = _PeakMeter(engine), threading.Event()
     began = time.perf_counter()
-    edited = edit()
-    seconds = time.perf_counter() - began
-    phases = edited.phase_seconds if name == "first edit" else _of_the_edit(edited.phase_seconds)
-    return Measurement(name, seconds, phases, engine.peak_memory_bytes(), edited.drag_steps)
-
-
-def _of_the_edit(phases: dict[str, float]) -> dict[str, float]:
-    """Without those of the session, which the engine repeats."""
-    return {name: phases[name] for name in ("drag", "denoise", "decode") if name in phases}
-
-
-def _print(measurement: Measurement) -> None:
-    phases = ", ".join(f"{name} {s:.2f}" for name, s in measurement.phase_seconds.items())
-    peak = measurement.peak_memory_bytes / 2**30
-    print(
-        f"{measurement.name}: {measurement.seconds:.2f} s ({phases}); "
-        f"{measurement.drag_steps} drag steps; peak {peak:.2f} GiB"
+    session = meter.follow(engine.open_session(model, request, stop=stop))
+    meter.follow(engine.drag(session, request, stop=stop))
+    prepared = time.perf_counter()
+    edited: EditedImage = meter.follow(engine.drag(session, request, stop=stop))
+    return Run(
+        first_seconds=prepared - began,
+        next_seconds=time.perf_counter() - prepared,
+        phase_seconds=edited.phase_seconds,
+        phase_peak_bytes=meter.peak_bytes,
+        drag_steps=edited.drag_steps,
     )
+
+
+@dataclass
+class _PeakMeter:
+    """The highest memory that each phase needed."""
+
+    engine: TorchEngine
+    peak_bytes: dict[str, int] = field(default_factory=dict)
+
+    def follow(self, work: Generator[Any, None, R]) -> R:
+        while True:
+            self.engine.reset_peak_memory()
+            try:
+                phase = phase_of(next(work))
+            except StopIteration as end:
+                result: R = end.value
+                return result
+            phase = "inversion" if phase == "recording" else phase
+            peak = self.engine.peak_memory_bytes()
+            self.peak_bytes[phase] = max(peak, self.peak_bytes.get(phase, 0))
+
+
+def _print(report: SpeedReport) -> None:
+    runs = "1 run" if len(report.runs) == 1 else f"median of {len(report.runs)} runs"
+    title = f"{report.title} on {report.device}, {report.dtype}, {report.mode.value} mode, {runs}"
+    table = Table("phase", title=title)
+    for heading in ("TFLOP a step", "TFLOP", "seconds", "peak GiB"):
+        table.add_column(heading, justify="right")
+    for phase in (*_PREPARATION, *_EDIT):
+        table.add_row(
+            phase,
+            f"{report.flops.step.get(phase, 0) / _TERA:.3f}",
+            f"{report.tera(phase):.2f}",
+            f"{report.seconds(phase):.2f}",
+            f"{report.peak_bytes(phase) / 2**30:.2f}",
+            end_section=phase in (_PREPARATION[-1], _EDIT[-1]),
+        )
+    for name in ("first_edit", "next_edit"):
+        whole = report.to_dict()[name]
+        table.add_row(
+            name.replace("_", " "), "", f"{whole['tflop']:.2f}", f"{whole['seconds']:.2f}", ""
+        )
+    Console().print(table)

@@ -148,7 +148,7 @@ class _Everything:
 class _Counter(FlopCounterMode):
     def __init__(self) -> None:
         super().__init__(display=False)
-        self.mod_tracker = _Everything()
+        self.mod_tracker = _Everything()  # type: ignore[assignment]
 
     @property
     def total(self) -> int:

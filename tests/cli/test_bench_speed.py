@@ -1,0 +1,29 @@
+"""`bench speed` measures, counts and reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dragdiffusion.commands.bench_speed import SpeedOrder, run_speed
+
+
+def test_every_phase_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order = SpeedOrder(lora_steps=1, max_drag_steps=2, runs=1, json=tmp_path / "speed.json")
+    run_speed(order)
+    report = json.loads((tmp_path / "speed.json").read_text())
+    phases = report["phases"]
+    assert list(phases) == ["encode", "lora", "inversion", "drag", "denoise", "decode"]
+    for figures in phases.values():
+        assert figures["seconds"] > 0
+        assert figures["tflop"] > 0
+        assert figures["peak_memory_bytes"] > 1 << 26
+    assert sum(figures["tflop"] for figures in phases.values()) == pytest.approx(
+        report["first_edit"]["tflop"]
+    )
+    assert report["runs"][0]["drag_steps"] == 2
+    assert report["device"]
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("TFLOP", "next edit", "GiB", "1 run"))
