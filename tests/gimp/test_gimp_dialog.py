@@ -263,7 +263,8 @@ def test_a_grown_and_softened_selection_is_shown_and_used(gimp, desktop, fake_da
 
 
 def test_presets_are_saved_loaded_and_removed(gimp, desktop, fake_daemon):
-    open_without_path(gimp, desktop)
+    dialog = open_without_path(gimp, desktop)
+    desktop.pull(desktop.on_canvas(259, 124), desktop.on_canvas(370, 104))
     file = gimp.folder / "config" / "dragdiffusion" / "gimp-presets.json"
     desktop.button("p")
     desktop.tool("xdotool", "type", "--delay", "40", "a cat")
@@ -274,10 +275,16 @@ def test_presets_are_saved_loaded_and_removed(gimp, desktop, fake_daemon):
     saved = json.loads(file.read_text(encoding="utf-8"))["presets"]
     assert saved["Cats"]["prompt"] == "a cat"
     assert saved["Cats"]["mode"] == "default"
+    desktop.button("p")
+    desktop.press(dialog, "ctrl+a")
+    desktop.tool("xdotool", "type", "--delay", "40", "a dog")
+    wait(lambda: "a dog" in [request.prompt for request in fake_daemon.prepared], "the dog")
+    desktop.button("e")
+    desktop.press(dialog, "Down")  # the first of the list
+    wait(lambda: fake_daemon.prepared[-1].prompt == "a cat", "the preset")
     desktop.screenshot("presets.png")
     desktop.button("r")
     wait(lambda: json.loads(file.read_text(encoding="utf-8"))["presets"] == {}, "the removal")
-    del fake_daemon
 
 
 def test_a_screen_of_twice_the_density_and_a_light_theme(gimp, fake_daemon):

@@ -16,7 +16,16 @@ from plugin.background import Background
 from plugin.canvas_input import CanvasInput
 from plugin.canvas_view import CanvasView, Part, Shown, reduced, to_pixbuf
 from plugin.dialog_widgets import EDITING, LOOKING, WORKING
-from plugin.edit_model import EditError, Handles, Models, PixelBuffer, Prepared, Progress, View
+from plugin.edit_model import (
+    Edit,
+    EditError,
+    Handles,
+    Models,
+    PixelBuffer,
+    Prepared,
+    Progress,
+    View,
+)
 from plugin.points import Points
 from plugin.presets import Presets
 from plugin.settings_panel import SettingsPanel
@@ -69,10 +78,9 @@ class DragDialog:
         finally:
             self._end()
 
-    @property
-    def keeps_points(self) -> bool:
-        """Whether the points go into the image as a path: those that are no path there already."""
-        return self._keep.get_active() and self._points.drags != self._drags
+    def has_new_points(self, edit: Edit) -> bool:
+        """Whether the edit's points are others than those of the image's path."""
+        return edit.drags != self._drags
 
     # ---- what is seen
 
@@ -85,12 +93,11 @@ class DragDialog:
         self._hands = CanvasInput(self._view, self._points, self._points_changed)
         self._tools = parts.Tools(self._hands, self._delete, self._refresh)
         self._status = parts.StatusArea()
-        self._keep = parts.make_keep_button(config)
         self._panel = SettingsPanel(
             procedure, config, _presets(), self._has_selection, self._setting_changed
         )
         self._left = parts.lay_out_left(self._tools.widget, self._view.widget, self._status.widget)
-        box = parts.lay_out(self._left, self._panel.widget, self._keep)
+        box = parts.lay_out(self._left, self._panel.widget, parts.make_keep_button(config))
         self._dialog.get_content_area().pack_start(box, True, True, 0)
         self._dialog.connect("key-press-event", self._key)
 

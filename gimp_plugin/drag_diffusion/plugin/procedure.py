@@ -39,7 +39,8 @@ def _edit_in_window(procedure: Any, image: Any, drawables: Sequence[Any], config
     done = window.run()
     if done is None:
         return False
-    pointed_at.insert(done.edit, done.result, window.keeps_points)
+    keep_points = config.get_property("keep-points") and window.has_new_points(done.edit)
+    pointed_at.insert(done.edit, done.result, keep_points)
     return True
 
 
