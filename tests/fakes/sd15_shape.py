@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from dragdiffusion.engine.diffusion_model import DiffusionModel, ModelParts
 
 TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
 SCHEDULER = {
@@ -90,3 +93,19 @@ def make_text_encoder() -> CLIPTextModel:
             projection_dim=768,
         )
     )
+
+
+def make_meta_model(dtype: torch.dtype) -> DiffusionModel:
+    """For what needs shapes only: its tensors hold no numbers."""
+    device = torch.device("meta")
+    with device:
+        unet, vae, text_encoder = make_unet(), make_vae(), make_text_encoder()
+    parts = ModelParts(unet.to(dtype), vae.to(dtype), text_encoder.to(dtype), _tokenizer, SCHEDULER)
+    return DiffusionModel(parts, name="sd15-shape", family="sd1", device=device, dtype=dtype)
+
+
+def _tokenizer(*_: object, **__: object) -> SimpleNamespace:
+    return SimpleNamespace(input_ids=torch.zeros(1, 77, dtype=torch.long))
+
+
+_tokenizer.model_max_length = 77  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dragdiffusion.engine.errors import InvalidRequest
+from dragdiffusion.engine.low_memory import NO_SAVINGS, on_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,7 @@ class DiffusionModel:
             _frozen(module, self.device, dtype)
             for module in (parts.unet, parts.vae, parts.text_encoder)
         )
+        self.savings = NO_SAVINGS  # memory_plan.following sets others for a while
         self.tokenizer = parts.tokenizer
         self.scheduler_config = dict(parts.scheduler_config)
 
@@ -104,7 +106,8 @@ class DiffusionModel:
             truncation=True,
             return_tensors="pt",
         )
-        return self.text_encoder(tokens.input_ids.to(self.device))[0]
+        with on_device(self.text_encoder, self.device):
+            return self.text_encoder(tokens.input_ids.to(self.device))[0]
 
     def embed_prompts(
         self, prompt: str, *, negative_prompt: str = "", guided: bool
@@ -117,13 +120,15 @@ class DiffusionModel:
     @torch.no_grad()
     def encode(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 c rows cols"]:
         """z_0, the mean of the VAE's posterior, scaled."""
-        posterior = self.vae.encode(image.to(self.device, self.dtype)).latent_dist
+        with on_device(self.vae, self.device):
+            posterior = self.vae.encode(image.to(self.device, self.dtype)).latent_dist
         return posterior.mean.float() * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latent: Float[Tensor, "1 c rows cols"]) -> Float[Tensor, "1 3 h w"]:
         scaled = latent.to(self.device, self.dtype) / self.vae.config.scaling_factor
-        return self.vae.decode(scaled).sample.float()
+        with on_device(self.vae, self.device):
+            return self.vae.decode(scaled).sample.float()
 
     def predict_noise(
         self,

@@ -17,14 +17,12 @@ from dragdiffusion.engine.ddim import DdimSchedule, guided_noise
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import check_stop
 from dragdiffusion.engine.guidance import guided_features
+from dragdiffusion.engine.low_memory import Savings
 from dragdiffusion.engine.reference_latent_control import (
-    KeyValue,
     ReferenceKeyValues,
     record_reference,
     reference_latent_control,
 )
-
-_DEVICE_SHARE = 0.25  # of the device's free memory that recorded keys and values may take
 
 
 class ReferenceView(NamedTuple):
@@ -103,22 +101,19 @@ def _num_dragged_levels(config: DragConfig) -> int:
 def _record_step(
     branch: ReferenceBranch, latent: Float[Tensor, "1 c h w"], *, level: int
 ) -> tuple[ReferenceView, ReferenceKeyValues]:
-    recording = record_reference(branch.model.unet, start_layer=branch.start_layer)
+    unet, savings = branch.model.unet, branch.model.savings
+    recording = record_reference(
+        unet, start_layer=branch.start_layer, compact=savings.compact_reference
+    )
     with recording as recorded, branch.model.tap(branch.feature_block) as tapped:
         noise = _noise(branch, latent, level=level)
-    kept = tuple(KeyValue(*(_stored(t, branch) for t in pair)) for pair in recorded)
+    kept = tuple(type(layer)(*(_stored(t, savings) for t in layer)) for layer in recorded)
     features = guided_features(tapped[0], branch.guidance_scale)
     return ReferenceView(branch.schedule.down(noise, latent, level), features), kept
 
 
-def _stored(tensor: Tensor, branch: ReferenceBranch) -> Tensor:
-    """Where there is room: a card with little memory keeps them in the computer's."""
-    if tensor.device.type != "cuda":
-        return tensor
-    free, _ = torch.cuda.mem_get_info(tensor.device)
-    layers_and_levels = 2 * 8 * branch.top_level
-    wanted = tensor.numel() * tensor.element_size() * layers_and_levels
-    return tensor if wanted < _DEVICE_SHARE * free else tensor.cpu()
+def _stored(tensor: Tensor, savings: Savings) -> Tensor:
+    return tensor.cpu() if savings.reference_on_host else tensor
 
 
 def _noise(

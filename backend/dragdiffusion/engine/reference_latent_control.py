@@ -22,15 +22,32 @@ class KeyValue(NamedTuple):
     value: Float[Tensor, "b n c"]
 
 
-ReferenceKeyValues = tuple[KeyValue, ...]
+class LayerInput(NamedTuple):
+    """What a layer makes its keys and values of: half as much to keep, two small products to do."""
+
+    hidden_states: Float[Tensor, "b n c"]
+
+
+ReferenceKeyValues = tuple[KeyValue | LayerInput, ...]
 """Of the controlled layers at one timestep, in the order in which the UNet runs them."""
 
 
 def self_attention_layers(unet: Any) -> list[Attention]:
     """In the order in which the UNet runs them; the middle is registered last and runs between down and up."""
+    return [layer for _, layer in self_attention_levels(unet)]
+
+
+def self_attention_levels(unet: Any) -> list[tuple[int, Attention]]:
+    """The same with how often the latent is halved where the layer is."""
+    bottom = len(unet.down_blocks) - 1
+    parts = [
+        *enumerate(unet.down_blocks),
+        (bottom, unet.mid_block),
+        *((bottom - up, block) for up, block in enumerate(unet.up_blocks)),
+    ]
     return [
-        module.attn1
-        for part in (unet.down_blocks, unet.mid_block, unet.up_blocks)
+        (level, module.attn1)
+        for level, part in parts
         if part is not None
         for module in part.modules()
         if isinstance(module, BasicTransformerBlock)
@@ -38,14 +55,17 @@ def self_attention_layers(unet: Any) -> list[Attention]:
 
 
 @contextmanager
-def record_reference(unet: Any, *, start_layer: int) -> Iterator[list[KeyValue]]:
-    """The list that is given receives the keys and values of the passes made inside."""
-    recorded: list[KeyValue] = []
+def record_reference(
+    unet: Any, *, start_layer: int, compact: bool = False
+) -> Iterator[list[KeyValue | LayerInput]]:
+    """The list that is given receives the keys and values, or what they are made of, of the passes made inside."""
+    recorded: list[KeyValue | LayerInput] = []
 
     def record(attn: Attention, hidden_states: Tensor) -> KeyValue:
-        key_value = KeyValue(attn.to_k(hidden_states), attn.to_v(hidden_states))
-        recorded.append(KeyValue(key_value.key.detach(), key_value.value.detach()))
-        return key_value
+        own = _project(attn, hidden_states)
+        kept = LayerInput(hidden_states) if compact else own
+        recorded.append(type(kept)(*(tensor.detach() for tensor in kept)))
+        return own
 
     layers = self_attention_layers(unet)[start_layer:]
     with _processors(layers, [_SelfAttention(record) for _ in layers]):
@@ -62,11 +82,17 @@ def reference_latent_control(
         yield
 
 
-def _replay(recorded: KeyValue) -> Callable[[Attention, Tensor], KeyValue]:
-    def replay(_attn: Attention, hidden_states: Tensor) -> KeyValue:
+def _replay(recorded: KeyValue | LayerInput) -> Callable[[Attention, Tensor], KeyValue]:
+    def replay(attn: Attention, hidden_states: Tensor) -> KeyValue:
+        if isinstance(recorded, LayerInput):
+            return _project(attn, recorded.hidden_states.to(hidden_states))
         return KeyValue(recorded.key.to(hidden_states), recorded.value.to(hidden_states))
 
     return replay
+
+
+def _project(attn: Attention, hidden_states: Float[Tensor, "b n c"]) -> KeyValue:
+    return KeyValue(attn.to_k(hidden_states), attn.to_v(hidden_states))
 
 
 class _SelfAttention:
