@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dragdiffusion.engine import editor, images
-from dragdiffusion.engine.config import DragConfig, Mode
+from dragdiffusion.engine.config import DragConfig, LoraConfig, Mode
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import (
     DragRequest,
@@ -131,7 +131,7 @@ def test_every_phase_keeps_the_bound_and_the_estimate(
     sd15: tuple[LiveBytes, DiffusionModel], mode: Mode, size: int, masked: bool, policy: Policy
 ) -> None:
     live, model = sd15
-    config = replace(default_config(mode, Family.SD1), working_size=size)
+    config = replace(default_config(mode, Family.SD1), working_size=size, lora=LoraConfig())
     request = make_request(config, masked=masked)
     work = work_of(model, request)
     plan = choose(work, available_bytes=AMPLE, policy=policy)

@@ -59,8 +59,8 @@ def train(
         for step in range(config.steps):
             check_stop(stop)
             optimizer.param_groups[0]["lr"] = learning_rate(config, step)
-            loss = noise_loss(model, latent, prompt, next(batches), generator=generator)
-            _step(optimizer, loss, factors, gradient_scale=model.gradient_scale)
+            losses = noise_losses(model, latent, prompt, next(batches), generator=generator)
+            _step(optimizer, losses, factors, gradient_scale=model.gradient_scale)
             yield weights
 
 
@@ -96,7 +96,6 @@ def _timesteps(
         waiting = waiting[config.batch_size :]
 
 
-@torch.enable_grad()
 def noise_loss(
     model: DiffusionModel,
     latent: Float[Tensor, "1 c h w"],
@@ -106,24 +105,46 @@ def noise_loss(
     generator: torch.Generator,
 ) -> Float[Tensor, ""]:
     """MSE of the UNet's prediction for the latent with noise of these timesteps."""
+    losses = noise_losses(model, latent, prompt, timesteps, generator=generator)
+    return torch.stack(list(losses)).sum()
+
+
+@torch.enable_grad()
+def noise_losses(
+    model: DiffusionModel,
+    latent: Float[Tensor, "1 c h w"],
+    prompt: Float[Tensor, "1 tokens d"],
+    timesteps: Int64[Tensor, "b"],
+    *,
+    generator: torch.Generator,
+) -> Iterator[Float[Tensor, ""]]:
+    """The summands of `noise_loss`, one for each pass of the UNet."""
     alphas = DdimSchedule.training_alphas(model.scheduler_config)
     batch_size = len(timesteps)
     noise = torch.randn((batch_size, *latent.shape[1:]), generator=generator).to(model.device)
     alpha = alphas[timesteps].view(-1, 1, 1, 1).to(model.device)
     noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
-    prompts = prompt.expand(batch_size, -1, -1)
-    prediction = model.predict_noise(noisy, timesteps.to(model.device), prompts)
+    wanted = noise
     if model.scheduler_config.get("prediction_type") == "v_prediction":
-        return mse_loss(prediction, alpha.sqrt() * noise - (1 - alpha).sqrt() * latent)
-    return mse_loss(prediction, noise)
+        wanted = alpha.sqrt() * noise - (1 - alpha).sqrt() * latent
+    for part in torch.arange(batch_size).split(model.savings.lora_samples or batch_size):
+        samples, prompts = noisy[part], prompt.expand(len(part), -1, -1)
+        prediction = model.predict_noise(samples, timesteps[part].to(model.device), prompts)
+        yield mse_loss(prediction, wanted[part]) * (len(part) / batch_size)
 
 
 @torch.enable_grad()
 def _step(
-    optimizer: torch.optim.Optimizer, loss: Tensor, factors: list[Tensor], *, gradient_scale: float
+    optimizer: torch.optim.Optimizer,
+    losses: Iterator[Tensor],
+    factors: list[Tensor],
+    *,
+    gradient_scale: float,
 ) -> None:
+    """Down the sum of the losses; each has its backward pass before the next is computed."""
     optimizer.zero_grad()
-    (loss * gradient_scale).backward()
+    for loss in losses:
+        (loss * gradient_scale).backward()
     for factor in factors:
         if factor.grad is not None:
             factor.grad /= gradient_scale
