@@ -39,7 +39,8 @@ class Settings(BaseSettings):
     )
 
     device: str = "auto"  # "auto", or torch's name: "cuda", "cuda:1", "xpu", "mps", "cpu"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"  # auto: float32 on a CPU
+    dtype: Literal["auto", "speed", "float32", "float16", "bfloat16"] = "auto"  # models/load.py
+    memory: Literal["auto", "low", "high"] = "auto"  # low: always as little as can be; high: all
     default_model: str = ""  # "": sd15 where its files are here, else embedded
     socket: Path | None = None  # unix socket; None: a free port of 127.0.0.1
     idle_exit_minutes: float = Field(default=30.0, ge=0)  # without any call; 0: never

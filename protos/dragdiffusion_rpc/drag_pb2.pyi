@@ -303,7 +303,7 @@ class PhaseSeconds(_message.Message):
     def __init__(self, phase: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("device", "dtype", "model", "daemon_version", "torch_version", "diffusers_version", "phases", "peak_memory_bytes", "drag_steps", "prepared_before", "config_json", "taken_early")
+    __slots__ = ("device", "dtype", "model", "daemon_version", "torch_version", "diffusers_version", "phases", "peak_memory_bytes", "drag_steps", "prepared_before", "config_json", "taken_early", "memory_plan")
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -316,6 +316,7 @@ class Run(_message.Message):
     PREPARED_BEFORE_FIELD_NUMBER: _ClassVar[int]
     CONFIG_JSON_FIELD_NUMBER: _ClassVar[int]
     TAKEN_EARLY_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_PLAN_FIELD_NUMBER: _ClassVar[int]
     device: str
     dtype: str
     model: str
@@ -328,7 +329,8 @@ class Run(_message.Message):
     prepared_before: bool
     config_json: str
     taken_early: bool
-    def __init__(self, device: _Optional[str] = ..., dtype: _Optional[str] = ..., model: _Optional[str] = ..., daemon_version: _Optional[str] = ..., torch_version: _Optional[str] = ..., diffusers_version: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[PhaseSeconds, _Mapping]]] = ..., peak_memory_bytes: _Optional[int] = ..., drag_steps: _Optional[int] = ..., prepared_before: _Optional[bool] = ..., config_json: _Optional[str] = ..., taken_early: _Optional[bool] = ...) -> None: ...
+    memory_plan: str
+    def __init__(self, device: _Optional[str] = ..., dtype: _Optional[str] = ..., model: _Optional[str] = ..., daemon_version: _Optional[str] = ..., torch_version: _Optional[str] = ..., diffusers_version: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[PhaseSeconds, _Mapping]]] = ..., peak_memory_bytes: _Optional[int] = ..., drag_steps: _Optional[int] = ..., prepared_before: _Optional[bool] = ..., config_json: _Optional[str] = ..., taken_early: _Optional[bool] = ..., memory_plan: _Optional[str] = ...) -> None: ...
 
 class EditedImage(_message.Message):
     __slots__ = ("region", "pixels", "raw", "run")
@@ -415,7 +417,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "device", "device_memory_bytes", "device_memory_free_bytes", "process_memory_bytes", "loaded_model", "queue_length", "prepared_images", "prepared_bytes", "log_file", "pid", "engine_ready", "dtype", "buffer_bytes", "idle_seconds", "store_folder", "store_bytes", "store_limit_bytes", "stored_images")
+    __slots__ = ("version", "device", "device_memory_bytes", "device_memory_free_bytes", "process_memory_bytes", "loaded_model", "queue_length", "prepared_images", "prepared_bytes", "log_file", "pid", "engine_ready", "dtype", "buffer_bytes", "idle_seconds", "store_folder", "store_bytes", "store_limit_bytes", "stored_images", "memory_plan")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -435,6 +437,7 @@ class GetStatusResponse(_message.Message):
     STORE_BYTES_FIELD_NUMBER: _ClassVar[int]
     STORE_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     STORED_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_PLAN_FIELD_NUMBER: _ClassVar[int]
     version: str
     device: str
     device_memory_bytes: int
@@ -454,7 +457,8 @@ class GetStatusResponse(_message.Message):
     store_bytes: int
     store_limit_bytes: int
     stored_images: int
-    def __init__(self, version: _Optional[str] = ..., device: _Optional[str] = ..., device_memory_bytes: _Optional[int] = ..., device_memory_free_bytes: _Optional[int] = ..., process_memory_bytes: _Optional[int] = ..., loaded_model: _Optional[str] = ..., queue_length: _Optional[int] = ..., prepared_images: _Optional[int] = ..., prepared_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., pid: _Optional[int] = ..., engine_ready: _Optional[bool] = ..., dtype: _Optional[str] = ..., buffer_bytes: _Optional[int] = ..., idle_seconds: _Optional[float] = ..., store_folder: _Optional[str] = ..., store_bytes: _Optional[int] = ..., store_limit_bytes: _Optional[int] = ..., stored_images: _Optional[int] = ...) -> None: ...
+    memory_plan: str
+    def __init__(self, version: _Optional[str] = ..., device: _Optional[str] = ..., device_memory_bytes: _Optional[int] = ..., device_memory_free_bytes: _Optional[int] = ..., process_memory_bytes: _Optional[int] = ..., loaded_model: _Optional[str] = ..., queue_length: _Optional[int] = ..., prepared_images: _Optional[int] = ..., prepared_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., pid: _Optional[int] = ..., engine_ready: _Optional[bool] = ..., dtype: _Optional[str] = ..., buffer_bytes: _Optional[int] = ..., idle_seconds: _Optional[float] = ..., store_folder: _Optional[str] = ..., store_bytes: _Optional[int] = ..., store_limit_bytes: _Optional[int] = ..., stored_images: _Optional[int] = ..., memory_plan: _Optional[str] = ...) -> None: ...
 
 class DownloadModelRequest(_message.Message):
     __slots__ = ("name", "full")

@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 
 _STATUS = Path("/proc/self/status")
+_MMAP_THRESHOLD = -3  # mallopt(3)
+_LARGE_BLOCK = 1 << 20  # bytes
 _CLEAR_REFERENCES = Path("/proc/self/clear_refs")
 
 
@@ -26,6 +28,16 @@ def trim() -> None:
     trim_heap = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim_heap is not None:
         trim_heap(0)
+
+
+def return_freed_blocks() -> None:
+    """Let large blocks go back to the system as soon as they are freed, where the allocator can be told to (glibc).
+
+    It would learn to keep them: with Stable Diffusion 1.5 an edit then takes up to half a gibibyte more at its peak.
+    """
+    options = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if options is not None:
+        options(_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 def reset_peak() -> None:

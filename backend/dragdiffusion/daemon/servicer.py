@@ -153,6 +153,7 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
                 store_bytes=stored.num_bytes,
                 store_limit_bytes=store.max_bytes,
                 stored_images=stored.images,
+                memory_plan=shop.workbench.memory_plan,
             )
 
     def ListModels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import contextmanager
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from dragdiffusion.engine.diffusion_model import DiffusionModel
     from dragdiffusion.engine.editor import EditSession
     from dragdiffusion.engine.generation import GeneratedImage
+    from dragdiffusion.engine.memory_plan import MemoryPlan
     from dragdiffusion.models.load import Placement
 
 _ADVICE = (
-    "There is not enough memory for this edit: select a smaller area, close other programs, "
-    "or choose a smaller model."
+    "There is not enough memory for this model: close other programs, choose a smaller model, "
+    "or set dtype to float16 (graphics card) or bfloat16."
 )
+_log = logging.getLogger(__name__)
 
 
 class TorchEngine:
@@ -36,6 +39,8 @@ class TorchEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._placement: Placement | None = None
+        self._policy = settings.memory
+        self._memory_plan: MemoryPlan | None = None
 
     def start(self) -> Device:
         import diffusers
@@ -52,8 +57,12 @@ class TorchEngine:
     def load(self, source: ModelSource) -> DiffusionModel:
         from dragdiffusion.models.load import load_model
 
+        self._policy, self._memory_plan = self._settings.memory, None
         with _memory_errors_translated():
-            return load_model(source, self._place())
+            model = load_model(source, self._place())
+        if not self._accelerator():
+            memory.return_freed_blocks()
+        return model
 
     def validate(self, request: DragRequest) -> None:
         from dragdiffusion.engine import editor
@@ -83,7 +92,7 @@ class TorchEngine:
     ) -> Generator[StageStep, None, EditSession]:
         from dragdiffusion.engine import editor
 
-        with _memory_errors_translated():
+        with self._planned(model, request):
             work = editor.open_session(model, request, stop=stop, generated=generated)
             return (yield from work)
 
@@ -97,7 +106,7 @@ class TorchEngine:
     ) -> Generator[EditEvent, None, EditedImage]:
         from dragdiffusion.engine import editor
 
-        with _memory_errors_translated():
+        with self._planned(session.model, request, session):
             return (yield from editor.drag(session, request, stop=stop, enough=enough))
 
     def archive_name(self, model: DiffusionModel, key: Hashable) -> str:
@@ -115,8 +124,50 @@ class TorchEngine:
     ) -> Generator[StageStep, None, EditSession]:
         from dragdiffusion.engine import session_archive
 
-        with _memory_errors_translated():
+        with self._planned(model, request):
             return (yield from session_archive.restore(model, request, payload, stop=stop))
+
+    @property
+    def memory_plan(self) -> str:
+        return str(self._memory_plan or "")
+
+    def economize(self) -> bool:
+        saves_already, self._policy = self._policy == "low", "low"
+        return not saves_already
+
+    @contextmanager
+    def _planned(
+        self, model: DiffusionModel, request: DragRequest, session: EditSession | None = None
+    ) -> Iterator[None]:
+        """Inside, the model works by a plan for the memory that is free now; an error has its figures."""
+        from dragdiffusion.engine import memory_plan
+
+        held = session.bytes_on(model.device) if session else 0
+        if session:
+            work = memory_plan.work_of_drag(model, request, session_bytes=held)
+        else:
+            work = memory_plan.work_of(model, request)
+        available = self._free_bytes() + memory_plan.model_bytes(model) + held
+        policy = memory_plan.Policy(self._policy)
+        plan = memory_plan.choose(work, available_bytes=available, policy=policy)
+        self._memory_plan = plan
+        _log.info("memory: %s", plan)
+        with (
+            _memory_errors_translated(memory_plan.shortage(plan)),
+            memory_plan.following(model, plan.savings),
+        ):
+            yield
+
+    def _free_bytes(self) -> int:
+        """Of the device, with what torch holds there for later."""
+        import torch
+
+        _, free = self.device_memory_bytes()
+        accelerator = self._accelerator()
+        if accelerator not in ("cuda", "xpu"):
+            return free
+        on_device = getattr(torch, accelerator)
+        return free + on_device.memory_reserved() - on_device.memory_allocated()
 
     def free(self) -> None:
         import torch
@@ -168,14 +219,14 @@ class TorchEngine:
 
 
 @contextmanager
-def _memory_errors_translated() -> Iterator[None]:
+def _memory_errors_translated(sentence: str = _ADVICE) -> Iterator[None]:
     import torch
 
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemory(_ADVICE) from error
+        raise OutOfMemory(sentence) from error
     except RuntimeError as error:
         if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-            raise OutOfMemory(_ADVICE) from error  # torch's allocator on a CPU
+            raise OutOfMemory(sentence) from error  # torch's allocator on a CPU
         raise

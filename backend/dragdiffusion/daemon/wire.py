@@ -247,6 +247,7 @@ def from_run(run: Run, config: DragConfig | Generation, version: str) -> rpc.Run
         prepared_before=run.prepared_before,
         config_json=json.dumps(asdict(config)),
         taken_early=run.taken_early,
+        memory_plan=run.memory_plan,
     )
 
 

@@ -5,6 +5,7 @@ The engine is behind a protocol, so that this and everything above it is tested 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable
@@ -29,6 +30,7 @@ from dragdiffusion.engine.errors import InvalidRequest, OutOfMemory, UnusableArc
 from dragdiffusion.models.catalogue import ModelSource
 
 E = TypeVar("E")
+_log = logging.getLogger(__name__)
 _GENERATED_BYTES = 256 << 20  # of pictures and their latents, in the computer's memory
 _SESSION_SHARE = 0.25  # of the device's memory, at most, for prepared images
 
@@ -105,6 +107,15 @@ class Engine(Protocol):
         """The session again; UnusableArchive where the payload does not fit."""
         ...
 
+    @property
+    def memory_plan(self) -> str:
+        """How the latest edit keeps within the memory that there is, for people; "" before the first."""
+        ...
+
+    def economize(self) -> bool:
+        """Use as little memory as can be, until a model is loaded; False: that is done already."""
+        ...
+
     def free(self) -> None:
         """Give unused memory back to the device and the system."""
         ...
@@ -127,6 +138,7 @@ class Run:
     drag_steps: int
     prepared_before: bool
     taken_early: bool = False
+    memory_plan: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,6 +210,10 @@ class Workbench:
             total, _ = self._engine.device_memory_bytes()
             self.sessions.limit(int(total * _SESSION_SHARE))
 
+    @property
+    def memory_plan(self) -> str:
+        return self._engine.memory_plan if self.device.name else ""
+
     def device_memory_bytes(self) -> tuple[int, int]:
         """In all, and free."""
         return self._engine.device_memory_bytes() if self.device.name else (0, 0)
@@ -230,20 +246,27 @@ class Workbench:
     def _with_room(
         self, attempt: Callable[[], Generator[E, None, None]]
     ) -> Generator[E, None, None]:
-        """Where memory does not suffice, try once more without the other prepared images."""
+        """Where memory does not suffice, try once more with less, and without the other prepared images."""
         self.start()
         self._engine.reset_peak_memory()
         try:
             shortage = yield from _shortage_of(attempt())
-            if shortage and len(self.sessions):
-                self.sessions.clear()
-                self._engine.free()
+            if shortage and self._make_room():
+                _log.warning("%s It is tried once more, in less memory.", shortage)
                 shortage = yield from _shortage_of(attempt())
             if shortage:
                 self.release()
                 raise OutOfMemory(shortage)
         finally:
             self._engine.free()
+
+    def _make_room(self) -> bool:
+        """Whether there is hope now."""
+        had_sessions = len(self.sessions) > 0
+        self.sessions.clear()
+        saves_more = self._engine.economize()
+        self._engine.free()
+        return had_sessions or saves_more
 
     def _generate(
         self, source: ModelSource, generation: Generation, stop: threading.Event
@@ -360,7 +383,9 @@ class Workbench:
     ) -> Run:
         load = {"load": self._loaded.seconds} if self._loaded and self._loaded.seconds else {}
         peak = self._engine.peak_memory_bytes() or memory.peak_bytes()
-        return Run(self.device, source.name, load | phases, peak, drag_steps, before)
+        plan = self._engine.memory_plan
+        run = Run(self.device, source.name, load | phases, peak, drag_steps, before)
+        return replace(run, memory_plan=plan)
 
 
 def _shortage_of(work: Generator[E, None, None]) -> Generator[E, None, str]:

@@ -56,11 +56,16 @@ class EditSession:
 
     @property
     def num_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self._tensors())
+
+    def bytes_on(self, device: torch.device) -> int:
+        return sum(t.nbytes for t in self._tensors() if t.device.type == device.type)
+
+    def _tensors(self) -> list[Tensor]:
         factors = [factor for pair in self.lora.values() for factor in pair]
         kept = [t for layers in self.branch.key_values for pair in layers for t in pair]
         views = [tensor for view in self.branch.views.values() for tensor in view]
-        tensors = [*factors, *kept, *views, *self.branch.latents, self.branch.prompts]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return [*factors, *kept, *views, *self.branch.latents, self.branch.prompts]
 
 
 # ---- once per image ----------------------------------------------------------------------------------------------
