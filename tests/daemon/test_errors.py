@@ -77,6 +77,20 @@ def test_a_defect_names_the_log_and_is_in_it(shared_daemon: StartDaemon, image: 
     assert "ZeroDivisionError: a defect" in Path(running.endpoint.log_file).read_text()
 
 
+def test_too_little_memory_is_tried_once_more_in_less(
+    start_daemon: StartDaemon, image: Pixels
+) -> None:
+    running = start_daemon()
+    with running.connect() as daemon:
+        request = preparation(daemon.upload(image), prompt="fail: memory at first")
+        events = list(daemon.drag(rpc.DragRequest(preparation=request)))
+        header = next(e.edited_image for e in events if e.HasField("edited_image"))
+        assert header.run.memory_plan == "everything is saved"
+        assert daemon.status().memory_plan == "everything is saved"
+    log = Path(running.endpoint.log_file).read_text()
+    assert log.count("It is tried once more, in less memory.") == 1
+
+
 def test_the_daemon_works_on_after_an_error(shared_daemon: StartDaemon, image: Pixels) -> None:
     with shared_daemon().connect() as daemon:
         reference = daemon.upload(image)

@@ -40,6 +40,7 @@ class Crowded(FakeEngine):
         self.room = bench_size
         self.bench: Workbench | None = None
         self.loads = 0
+        self.drags = 0
 
     def load(self, source: ModelSource) -> Any:
         self.loads += 1
@@ -47,6 +48,7 @@ class Crowded(FakeEngine):
 
     def drag(self, *arguments: Any, **named: Any) -> Generator[Any, None, EditedImage]:
         assert self.bench is not None
+        self.drags += 1
         if len(self.bench.sessions) > self.room:
             raise OutOfMemory("There is not enough memory.")
         return (yield from super().drag(*arguments, **named))
@@ -74,6 +76,14 @@ def test_without_room_all_is_freed_and_the_error_holds_nothing() -> None:
     assert bench.loaded_model == ""
     assert len(bench.sessions) == 0
     assert raised.value.__context__ is None
+
+
+def test_the_second_try_is_the_last() -> None:
+    engine = Crowded(0)
+    with pytest.raises(OutOfMemory):
+        list(workbench(engine).drag(SOURCE, request(), threading.Event()))
+    assert engine.drags == 2
+    assert engine.memory_plan == "everything is saved"
 
 
 def test_an_invalid_request_does_not_load_the_model() -> None:

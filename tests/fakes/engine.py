@@ -4,7 +4,7 @@
     for event in engine.drag(session, request, stop=threading.Event()):
         ...
 
-A prompt makes it fail: "fail: memory" or "fail: defect". With `journal` each step is written to a file as it ends.
+A prompt makes it fail: "fail: memory" (always), "fail: memory at first" (until it saves) or "fail: defect". With `journal` each step is written to a file as it ends.
 """
 
 from __future__ import annotations
@@ -60,12 +60,14 @@ class FakeEngine:
     def __init__(self, step_seconds: float = 0.0, journal: Path | None = None) -> None:
         self._step_seconds = step_seconds
         self._journal = journal
+        self._saves = False
 
     def start(self) -> Device:
         return Device("cpu (fake)", "float32", "0.0", "0.0")
 
     def load(self, source: ModelSource) -> Any:
         self._note(f"load {source.name}")
+        self._saves = False
         return object()
 
     def validate(self, request: DragRequest) -> None:
@@ -169,6 +171,14 @@ class FakeEngine:
             yield StageStep(Stage.INVERTING, step, request.config.num_inverted_steps)
         return FakeSession(region, 1000, {"restore": 0.001})
 
+    @property
+    def memory_plan(self) -> str:
+        return "everything is saved" if self._saves else "nothing is saved"
+
+    def economize(self) -> bool:
+        saved_already, self._saves = self._saves, True
+        return not saved_already
+
     def free(self) -> None:
         return
 
@@ -193,9 +203,8 @@ class FakeEngine:
             with self._journal.open("a", encoding="utf-8") as stream:
                 stream.write(text + "\n")
 
-    @staticmethod
-    def _fail_if_asked(prompt: str) -> None:
-        if prompt == "fail: memory":
+    def _fail_if_asked(self, prompt: str) -> None:
+        if prompt == "fail: memory" or (prompt == "fail: memory at first" and not self._saves):
             raise OutOfMemory("There is not enough memory for this edit: select a smaller area.")
         if prompt == "fail: defect":
             raise ZeroDivisionError("a defect")

@@ -71,6 +71,21 @@ def test_an_absent_device_is_refused(name: str) -> None:
 def test_a_cpu_takes_float32_unless_told() -> None:
     assert place("cpu").dtype == torch.float32
     assert place("cpu", "bfloat16").dtype_name == "bfloat16"
+    with pytest.raises(InvalidRequest, match="of no use on a CPU") as refused:
+        place("cpu", "float16")
+    assert refused.value.field == "dtype"
+
+
+@pytest.mark.parametrize(
+    ("avx", "amx", "dtype"),
+    [(False, False, torch.float32), (True, False, torch.bfloat16), (False, True, torch.bfloat16)],
+)
+def test_speed_is_bfloat16_where_the_cpu_computes_in_it(
+    avx: bool, amx: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert place("cpu", "speed").dtype == dtype
 
 
 def test_a_single_file_has_the_same_weights_as_its_folder(

@@ -1,0 +1,69 @@
+"""The real engine where memory runs out in the middle of an edit, through the daemon."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dragdiffusion.client.connection import Connection, DaemonError
+from dragdiffusion.daemon import endpoint as endpoints
+from dragdiffusion.engine.drag_types import Pixels
+from dragdiffusion_rpc import drag_pb2 as rpc
+from fakes.running import daemon_environment, preparation, wait_until
+
+TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
+
+
+@contextmanager
+def daemon(folder: Path, *arguments: str, **settings: object) -> Iterator[Connection]:
+    environment = daemon_environment(folder, default_model=TINY, device="cpu", **settings)
+    command = [sys.executable, "-m", "fakes.short_of_memory", *arguments]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    file = folder / "endpoint.json"
+    wait_until(lambda: endpoints.read(file), seconds=60)
+    endpoint = endpoints.read(file)
+    assert endpoint is not None
+    try:
+        with Connection(endpoint) as connection:
+            yield connection
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def drag_request(connection: Connection, image: Pixels) -> rpc.DragRequest:
+    request = preparation(connection.upload(image), lora_steps=1)
+    request.hyper_parameters.working_size = 64
+    return rpc.DragRequest(preparation=request)
+
+
+def test_the_edit_is_done_at_the_second_try(tmp_path: Path, image: Pixels) -> None:
+    with daemon(tmp_path) as connection:
+        events = list(connection.drag(drag_request(connection, image)))
+        log = Path(connection.status().log_file).read_text()
+    header = next(e.edited_image for e in events if e.HasField("edited_image"))
+    assert "activations are computed twice" in header.run.memory_plan
+    assert log.count("It is tried once more, in less memory.") == 1
+    assert "GiB needed" in log
+
+
+def test_what_cannot_be_done_is_explained_and_all_is_freed(tmp_path: Path, image: Pixels) -> None:
+    with daemon(tmp_path, "--hopeless") as connection:
+        with pytest.raises(DaemonError, match=r"GiB needed, \d+\.\d GiB available") as raised:
+            list(connection.drag(drag_request(connection, image)))
+        status = connection.status()
+    assert raised.value.code.name == "RESOURCE_EXHAUSTED"
+    assert (status.loaded_model, status.prepared_images) == ("", 0)
+
+
+def test_low_needs_no_second_try(tmp_path: Path, image: Pixels) -> None:
+    with daemon(tmp_path, memory="low") as connection:
+        events = list(connection.drag(drag_request(connection, image)))
+        log = Path(connection.status().log_file).read_text()
+    assert any(event.HasField("edited_image") for event in events)
+    assert "tried once more" not in log
