@@ -24,8 +24,10 @@ from dragdiffusion.engine.drag_types import DragRequest, StageStep
 from dragdiffusion.engine.editor import EditSession
 from dragdiffusion.engine.errors import Cancelled, UnusableArchive
 from dragdiffusion.engine.generation import generate
+from dragdiffusion.engine.low_memory import Savings
+from dragdiffusion.engine.memory_plan import following
 from dragdiffusion.engine.reference_branch import ReferenceBranch, ReferenceView
-from dragdiffusion.engine.reference_latent_control import KeyValue
+from dragdiffusion.engine.reference_latent_control import KeyValue, LayerInput
 from engine.tiny_model import make_config, make_model, make_request, reference_config, run
 
 LORA = LoraConfig(steps=2, rank=2, batch_size=1)
@@ -148,6 +150,15 @@ def test_a_large_recording_stays_out(
     assert len(session_archive.archive(session)) == whole
     monkeypatch.setattr(session_archive, "RECORDING_AT_MOST", size - 1)
     assert len(session_archive.archive(session)) < whole - size
+
+
+def test_one_that_was_recorded_to_save_memory_is_recorded_again(model: DiffusionModel) -> None:
+    request = make_request(CONFIGS["default"])
+    with following(model, Savings(compact_reference=True)):
+        session = prepare(model, request)
+        restored = restore(model, request, session_archive.archive(session))
+    assert isinstance(session.branch.key_values[-1][0], LayerInput)
+    assert_same(restored, session)
 
 
 def test_restoring_stops_when_told(model: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> None:

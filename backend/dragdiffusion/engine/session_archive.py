@@ -110,7 +110,7 @@ def archive(session: EditSession) -> bytes:
         tensors[f"lora.{name}.down"], tensors[f"lora.{name}.up"] = factors
     header = {"format": FORMAT, "projections": list(session.lora), "recording": None}
     recording = _recording(branch)
-    if sum(tensor.nbytes for tensor in recording.values()) <= RECORDING_AT_MOST:
+    if recording and sum(tensor.nbytes for tensor in recording.values()) <= RECORDING_AT_MOST:
         tensors |= recording
         header["recording"] = {
             "layers": [len(layers) for layers in branch.key_values],
@@ -123,11 +123,13 @@ def archive(session: EditSession) -> bytes:
 
 
 def _recording(branch: ReferenceBranch) -> Tensors:
-    """What record_branch() adds to the latents."""
+    """What record_branch() adds to the latents; nothing where it was recorded to save memory."""
     tensors: Tensors = {}
     for level, layers in enumerate(branch.key_values):
-        for layer, key_value in enumerate(layers):
-            tensors[f"key.{level}.{layer}"], tensors[f"value.{level}.{layer}"] = key_value
+        for layer, recorded in enumerate(layers):
+            if not isinstance(recorded, KeyValue):
+                return {}
+            tensors[f"key.{level}.{layer}"], tensors[f"value.{level}.{layer}"] = recorded
     for level, view in branch.views.items():
         tensors[f"lower.{level}"], tensors[f"features.{level}"] = view
     return tensors
