@@ -96,7 +96,22 @@ def test_samples_one_after_the_other_give_the_same_factors(model: DiffusionModel
     for samples in (1, 2):
         apart = trained(samples)
         for name, factors in together.items():
-            torch.testing.assert_close(apart[name].up, factors.up, atol=1e-6, rtol=1e-3)
+            # Adam's first steps are as long for the smallest gradient, all rounding, as for any other.
+            torch.testing.assert_close(apart[name].up, factors.up, atol=5e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_samples_one_after_the_other_weigh_as_much(model: DiffusionModel) -> None:
+    latent, prompt = torch.randn(1, 4, 8, 8), model.embed_prompt("a")
+    timesteps = torch.tensor([1, 201, 401, 601, 801])
+
+    def loss(samples: int) -> torch.Tensor:
+        with following(model, Savings(lora_samples=samples)):
+            lots = torch.Generator().manual_seed(0)
+            return lora.noise_loss(model, latent, prompt, timesteps, generator=lots)
+
+    for samples in (1, 2, 4):
+        torch.testing.assert_close(loss(samples), loss(0), atol=0, rtol=1e-5)
 
 
 def test_a_failure_leaves_the_model_as_it_was(model: DiffusionModel) -> None:
