@@ -29,6 +29,7 @@ def show_status() -> int:
         "Prepared images": prepared,
         "Kept on disk": f"{cache} in {cache.folder}",
         "Uploaded pixels": mebibytes(status.buffer_bytes),
+        "Latest edit": status.memory_plan or "none yet",
         "Log": status.log_file,
     }
     for name, value in lines.items():

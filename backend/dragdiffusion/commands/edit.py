@@ -217,6 +217,7 @@ def report(order: EditOrder, result: EditResult) -> dict[str, Any]:
         "phase_seconds": {phase.phase: phase.seconds for phase in run.phases},
         "prepared_before": run.prepared_before,
         "peak_memory_bytes": run.peak_memory_bytes,
+        "memory_plan": run.memory_plan,
         "region": {"x": region.x, "y": region.y, "width": region.width, "height": region.height},
         "drag_steps": run.drag_steps,
         "taken_early": run.taken_early,

@@ -17,7 +17,7 @@ from dragdiffusion.engine.config import Generation
 from dragdiffusion.engine.drag_types import DragRequest, EditedImage, EditEvent, StageStep
 from dragdiffusion.engine.errors import OutOfMemory
 from dragdiffusion.models.catalogue import ModelSource
-from dragdiffusion.settings import Settings
+from dragdiffusion.settings import GIB, Settings
 
 if TYPE_CHECKING:
     from dragdiffusion.engine.diffusion_model import DiffusionModel
@@ -55,13 +55,14 @@ class TorchEngine:
         )
 
     def load(self, source: ModelSource) -> DiffusionModel:
+        from dragdiffusion.engine.memory_plan import model_bytes
         from dragdiffusion.models.load import load_model
 
         self._policy, self._memory_plan = self._settings.memory, None
         with _memory_errors_translated():
             model = load_model(source, self._place())
-        if not self._accelerator():
-            memory.return_freed_blocks()
+        if not self._accelerator() and model_bytes(model) > GIB:
+            memory.return_freed_blocks()  # costs a small model more time than it saves memory
         return model
 
     def validate(self, request: DragRequest) -> None:
