@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -443,8 +445,16 @@ def test_a_daemon_that_dies_in_the_middle(gimp, fake_daemon):
 def test_killed_in_the_middle_the_image_is_as_it_was_and_the_daemon_stops(
     gimp, fake_daemon, processes
 ):
-    """GIMP's Cancel kills the plug-in; so does this."""
+    """GIMP's Cancel kills the plug-in; so does this, once the daemon works."""
     del processes
+    (gimp.folder / "kill").unlink(missing_ok=True)
+
+    def tell():
+        while not fake_daemon.requests:
+            time.sleep(0.05)
+        (gimp.folder / "kill").touch()
+
+    threading.Thread(target=tell, daemon=True).start()
     told = gimp.batch(
         PREPARE,
         """
@@ -453,7 +463,8 @@ def test_killed_in_the_middle_the_image_is_as_it_was_and_the_daemon_stops(
     OURS = (sys.path[0] + "/plug-ins/drag_diffusion/drag_diffusion.py").encode()
 
     def kill_plug_in():
-        time.sleep(2)
+        while not Path(sys.path[0] + "/kill").exists():
+            time.sleep(0.05)
         for process in Path("/proc").glob("[0-9]*"):
             command = (process / "cmdline").read_bytes()
             if OURS in command:
