@@ -272,6 +272,22 @@ def bench_speed(
         run_speed(SpeedOrder(model, mode, size, mask, lora_steps, max_drag_steps, runs, json))
 
 
+@bench.command("lora")
+def bench_lora(
+    count: Annotated[int, typer.Option(min=1)] = 10,
+    seed: Annotated[int, typer.Option(min=0)] = 3,
+    model: Annotated[str, typer.Option()] = "embedded",
+    drags: Annotated[bool, typer.Option("--drags", help="Also edit in reference mode.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Figures.")] = None,
+) -> None:
+    """What fine-tuning on one picture gives for what it takes, setting by setting."""
+    from dragdiffusion.commands.bench_lora import LoraOrder, run_lora
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    with errors_as_exit_status():
+        run_lora(LoraOrder(count, seed, model, drags, json=json))
+
+
 @bench.command("scenes")
 def bench_scenes(
     count: Annotated[int, typer.Option(min=1)] = 20,
