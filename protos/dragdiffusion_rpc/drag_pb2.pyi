@@ -19,6 +19,7 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODE_UNSPECIFIED: _ClassVar[Mode]
     MODE_DEFAULT: _ClassVar[Mode]
     MODE_REFERENCE: _ClassVar[Mode]
+    MODE_FAST: _ClassVar[Mode]
 
 class Fit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +45,7 @@ class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STAGE_DENOISING: _ClassVar[Stage]
     STAGE_COMPOSITING: _ClassVar[Stage]
     STAGE_SAMPLING: _ClassVar[Stage]
+    STAGE_WARPING: _ClassVar[Stage]
 PIXEL_FORMAT_UNSPECIFIED: PixelFormat
 PIXEL_FORMAT_RGBA8: PixelFormat
 PIXEL_FORMAT_RGB8: PixelFormat
@@ -51,6 +53,7 @@ PIXEL_FORMAT_Y8: PixelFormat
 MODE_UNSPECIFIED: Mode
 MODE_DEFAULT: Mode
 MODE_REFERENCE: Mode
+MODE_FAST: Mode
 FIT_UNSPECIFIED: Fit
 FIT_WIDTH: Fit
 FIT_AREA: Fit
@@ -67,6 +70,7 @@ STAGE_DRAGGING: Stage
 STAGE_DENOISING: Stage
 STAGE_COMPOSITING: Stage
 STAGE_SAMPLING: Stage
+STAGE_WARPING: Stage
 
 class BufferReference(_message.Message):
     __slots__ = ("sha256", "width", "height", "format")
@@ -133,7 +137,7 @@ class Trajectory(_message.Message):
     def __init__(self, points: _Optional[_Iterable[_Union[Point, _Mapping]]] = ...) -> None: ...
 
 class HyperParameters(_message.Message):
-    __slots__ = ("num_inference_steps", "inversion_strength", "max_drag_steps", "learning_rate", "mask_weight", "supervision_radius", "tracking_radius", "arrival_distance", "drag_steps_per_timestep", "lora_steps", "lora_rank", "lora_learning_rate", "lora_batch_size", "guidance_scale", "reference_start_step", "reference_start_layer", "feature_block", "feature_scale", "lock_outside_mask", "pixel_centres", "supervision_target", "working_size", "fit", "reference_from_inversion", "settle", "lora_used_timesteps", "lora_cosine", "lora_up_blocks_only")
+    __slots__ = ("num_inference_steps", "inversion_strength", "max_drag_steps", "learning_rate", "mask_weight", "supervision_radius", "tracking_radius", "arrival_distance", "drag_steps_per_timestep", "lora_steps", "lora_rank", "lora_learning_rate", "lora_batch_size", "guidance_scale", "reference_start_step", "reference_start_layer", "feature_block", "feature_scale", "lock_outside_mask", "pixel_centres", "supervision_target", "working_size", "fit", "reference_from_inversion", "settle", "warp", "lora_used_timesteps", "lora_cosine", "lora_up_blocks_only")
     NUM_INFERENCE_STEPS_FIELD_NUMBER: _ClassVar[int]
     INVERSION_STRENGTH_FIELD_NUMBER: _ClassVar[int]
     MAX_DRAG_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +163,7 @@ class HyperParameters(_message.Message):
     FIT_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FROM_INVERSION_FIELD_NUMBER: _ClassVar[int]
     SETTLE_FIELD_NUMBER: _ClassVar[int]
+    WARP_FIELD_NUMBER: _ClassVar[int]
     LORA_USED_TIMESTEPS_FIELD_NUMBER: _ClassVar[int]
     LORA_COSINE_FIELD_NUMBER: _ClassVar[int]
     LORA_UP_BLOCKS_ONLY_FIELD_NUMBER: _ClassVar[int]
@@ -187,10 +192,11 @@ class HyperParameters(_message.Message):
     fit: Fit
     reference_from_inversion: bool
     settle: bool
+    warp: bool
     lora_used_timesteps: bool
     lora_cosine: bool
     lora_up_blocks_only: bool
-    def __init__(self, num_inference_steps: _Optional[int] = ..., inversion_strength: _Optional[float] = ..., max_drag_steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., mask_weight: _Optional[float] = ..., supervision_radius: _Optional[int] = ..., tracking_radius: _Optional[int] = ..., arrival_distance: _Optional[float] = ..., drag_steps_per_timestep: _Optional[int] = ..., lora_steps: _Optional[int] = ..., lora_rank: _Optional[int] = ..., lora_learning_rate: _Optional[float] = ..., lora_batch_size: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., reference_start_step: _Optional[int] = ..., reference_start_layer: _Optional[int] = ..., feature_block: _Optional[int] = ..., feature_scale: _Optional[float] = ..., lock_outside_mask: _Optional[bool] = ..., pixel_centres: _Optional[bool] = ..., supervision_target: _Optional[_Union[SupervisionTarget, str]] = ..., working_size: _Optional[int] = ..., fit: _Optional[_Union[Fit, str]] = ..., reference_from_inversion: _Optional[bool] = ..., settle: _Optional[bool] = ..., lora_used_timesteps: _Optional[bool] = ..., lora_cosine: _Optional[bool] = ..., lora_up_blocks_only: _Optional[bool] = ...) -> None: ...
+    def __init__(self, num_inference_steps: _Optional[int] = ..., inversion_strength: _Optional[float] = ..., max_drag_steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., mask_weight: _Optional[float] = ..., supervision_radius: _Optional[int] = ..., tracking_radius: _Optional[int] = ..., arrival_distance: _Optional[float] = ..., drag_steps_per_timestep: _Optional[int] = ..., lora_steps: _Optional[int] = ..., lora_rank: _Optional[int] = ..., lora_learning_rate: _Optional[float] = ..., lora_batch_size: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., reference_start_step: _Optional[int] = ..., reference_start_layer: _Optional[int] = ..., feature_block: _Optional[int] = ..., feature_scale: _Optional[float] = ..., lock_outside_mask: _Optional[bool] = ..., pixel_centres: _Optional[bool] = ..., supervision_target: _Optional[_Union[SupervisionTarget, str]] = ..., working_size: _Optional[int] = ..., fit: _Optional[_Union[Fit, str]] = ..., reference_from_inversion: _Optional[bool] = ..., settle: _Optional[bool] = ..., warp: _Optional[bool] = ..., lora_used_timesteps: _Optional[bool] = ..., lora_cosine: _Optional[bool] = ..., lora_up_blocks_only: _Optional[bool] = ...) -> None: ...
 
 class Generation(_message.Message):
     __slots__ = ("prompt", "negative_prompt", "seed", "num_inference_steps", "guidance_scale", "width", "height")

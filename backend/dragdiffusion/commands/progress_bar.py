@@ -13,6 +13,7 @@ _TEXTS = {
     rpc.STAGE_QUEUED: "Waiting",
     rpc.STAGE_LOADING_MODEL: "Loading the model",
     rpc.STAGE_SAMPLING: "Sampling",
+    rpc.STAGE_WARPING: "Warping",
     rpc.STAGE_ENCODING: "Encoding",
     rpc.STAGE_FINE_TUNING: "Learning the picture",
     rpc.STAGE_INVERTING: "Inverting",

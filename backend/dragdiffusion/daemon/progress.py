@@ -20,6 +20,7 @@ _WEIGHTS = {
     Stage.ENCODING: 1.3,
     Stage.FINE_TUNING: 1.73,  # of one noise sample
     Stage.INVERTING: 0.8,
+    Stage.WARPING: 1.3,
     Stage.DRAGGING: 1.73,
     Stage.DENOISING: 0.79,
     Stage.COMPOSITING: 2.5,
@@ -105,6 +106,8 @@ def plan(
         stages[Stage.ENCODING] = 1
         stages[Stage.FINE_TUNING] = config.lora.steps
         stages[Stage.INVERTING] = 2 * config.num_inverted_steps  # up, and the reference down
+    if drag and config.warp:
+        stages[Stage.WARPING] = 1
     if drag:
         stages[Stage.DRAGGING] = config.max_drag_steps
         stages[Stage.DENOISING] = config.num_inverted_steps

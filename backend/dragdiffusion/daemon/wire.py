@@ -39,6 +39,7 @@ _MODES = {
     rpc.MODE_UNSPECIFIED: Mode.DEFAULT,
     rpc.MODE_DEFAULT: Mode.DEFAULT,
     rpc.MODE_REFERENCE: Mode.REFERENCE,
+    rpc.MODE_FAST: Mode.FAST,
 }
 _CHOICES: dict[str, dict[int, Enum]] = {
     "supervision_target": {

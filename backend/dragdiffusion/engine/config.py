@@ -12,6 +12,7 @@ class Mode(str, Enum):
     """Which set of hyper-parameters the same loop runs with."""
 
     DEFAULT = "default"
+    FAST = "fast"
     REFERENCE = "reference"
 
 
@@ -73,6 +74,7 @@ class DragConfig:
     settle: bool = (
         False  # iterate to the end even where every handle has arrived: trackers are optimists
     )
+    warp: bool = False  # begin with the picture warped along the drags, and refine from there
     supervision_target: SupervisionTarget = SupervisionTarget.CURRENT
     drag_steps_per_timestep: int = 0  # latent steps before each DDIM step; 0: all at one timestep
     lock_outside_mask: bool = (

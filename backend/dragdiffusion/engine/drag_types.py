@@ -92,6 +92,7 @@ class Stage(str, Enum):
     QUEUED = "queued"
     LOADING_MODEL = "loading_model"
     SAMPLING = "sampling"
+    WARPING = "warping"
     ENCODING = "encoding"
     FINE_TUNING = "fine_tuning"
     INVERTING = "inverting"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from time import perf_counter
 from typing import NamedTuple
@@ -39,6 +39,8 @@ from dragdiffusion.engine.errors import InvalidRequest, check_stop
 from dragdiffusion.engine.generation import GeneratedImage, branch_of_generated
 from dragdiffusion.engine.geometry import WorkingSpace
 from dragdiffusion.engine.latent_optimization import DragProblem, LatentStep, optimize
+from dragdiffusion.engine.latent_warp import warped_latent
+from dragdiffusion.engine.motion_field import Way, motion_field, reach_of
 from dragdiffusion.engine.reference_branch import ReferenceBranch, denoise, record_branch
 from dragdiffusion.engine.validation import validate, validate_image
 
@@ -206,15 +208,21 @@ def drag(
         # 2. Points and mask in the spaces of features and latent.
         problem = pose(session, request)
 
-        # 3. Motion supervision and point tracking move the latent.
+        # 3. Where it is wanted, the parts are put at their targets first.
+        if request.config.warp:
+            with _timed("warp", seconds):
+                problem = replace(problem, warped=_warp(session, request, problem.space))
+            yield StageStep(Stage.WARPING, 1, 1)
+
+        # 4. Motion supervision and point tracking move the latent.
         with _timed("drag", seconds):
             moved = yield from _move_latent(request, problem, stop=stop, enough=enough or Event())
 
-        # 4. Denoise it under reference-latent control.
+        # 5. Denoise it under reference-latent control.
         with _timed("denoise", seconds):
             latent = yield from _denoise(problem, moved.latent, moved.level, stop=stop)
 
-        # 5. Decode, and put the region back into the user's own pixels.
+        # 6. Decode, and put the region back into the user's own pixels.
         with _timed("decode", seconds):
             check_stop(stop)
             picture = session.model.decode(latent)
@@ -256,6 +264,23 @@ def pose(session: EditSession, request: DragRequest) -> DragProblem:
     return DragProblem(session.branch, space, config, trajectories, mask, lock)
 
 
+def _warp(
+    session: EditSession, request: DragRequest, space: WorkingSpace
+) -> Float[Tensor, "1 c h w"]:
+    """z_t of the picture whose parts are moved already."""
+    picture = images.to_working_image(request.image, space)
+    ways = [
+        Way(space.to_working(trajectory.handle), space.to_working(trajectory.target))
+        for trajectory in request.trajectories
+    ]
+    if request.mask is None:
+        editable = reach_of(ways, *picture.shape[-2:])
+    else:
+        editable = images.to_working_mask(request.mask, space)
+    motion = motion_field(picture, editable, ways)
+    return warped_latent(session.branch, picture, motion, seed=request.config.seed)
+
+
 class _Moved(NamedTuple):
     """The latent after the last iteration."""
 
@@ -268,8 +293,7 @@ class _Moved(NamedTuple):
 def _move_latent(
     request: DragRequest, problem: DragProblem, *, stop: Event, enough: Event
 ) -> Generator[EditEvent, None, _Moved]:
-    branch = problem.branch
-    moved = _Moved(branch.latents[-1], branch.top_level, 0)
+    moved = _Moved(problem.start, problem.branch.top_level, 0)
     for step in optimize(problem, stop=stop):
         moved = _Moved(step.latent, step.level, step.drag_step.step)
         yield step.drag_step

@@ -45,15 +45,25 @@ class WorkingSpace:
 
     def handle_to_feature(self, point: Point) -> FeaturePoint:
         """A handle is always on the feature grid."""
-        row, col = self.to_feature(point)
+        return self.on_grid(self.to_feature(point))
+
+    def on_grid(self, point: FeaturePoint) -> FeaturePoint:
+        """The nearest place on the feature grid."""
+        row, col = point
         return FeaturePoint(
             min(max(row, 0.0), self.feature_rows - 1.0), min(max(col, 0.0), self.feature_cols - 1.0)
         )
 
+    def to_working(self, point: Point) -> tuple[float, float]:
+        """(row, col) in working pixels, continuous: the first pixel's centre is (0.5, 0.5)."""
+        return (
+            (point.y - self.region.y) * self.height / self.region.height,
+            (point.x - self.region.x) * self.width / self.region.width,
+        )
+
     def to_feature(self, point: Point) -> FeaturePoint:
         """Targets may lie outside the picture: they give a direction."""
-        x = (point.x - self.region.x) * self.width / self.region.width
-        y = (point.y - self.region.y) * self.height / self.region.height
+        y, x = self.to_working(point)
         if self.pixel_centres:
             return FeaturePoint(y * self.feature_scale - 0.5, x * self.feature_scale - 0.5)
         # The official code multiplies the pixel's index and rounds, ties to even.

@@ -91,12 +91,12 @@ def match_surroundings(edited: Pixels, source: Pixels, mask: Pixels, region: Rec
     outside = crop(mask, region) == 0
     error = crop(source, region)[..., :3].astype(np.float32) - edited
     known = torch.from_numpy(outside.astype(np.float32))[None, None]
-    spread = _spread(torch.from_numpy(error).permute(2, 0, 1)[None], known)
+    spread = fill_unknown(torch.from_numpy(error).permute(2, 0, 1)[None], known)
     corrected = edited + spread[0].permute(1, 2, 0).numpy()
     return np.rint(corrected.clip(0, 255)).astype(np.uint8)
 
 
-def _spread(
+def fill_unknown(
     values: Float[Tensor, "1 c h w"], known: Float[Tensor, "1 1 h w"]
 ) -> Float[Tensor, "1 c h w"]:
     """Fills what is not known from ever coarser averages of what is; where nothing is known, 0."""
@@ -104,7 +104,7 @@ def _spread(
         return values * known.clamp(max=1.0)
     share = functional.avg_pool2d(known, 2, ceil_mode=True)
     means = functional.avg_pool2d(values * known, 2, ceil_mode=True) / share.clamp(min=1e-6)
-    coarse = _spread(means, (share > 0).float())
+    coarse = fill_unknown(means, (share > 0).float())
     filled = functional.interpolate(coarse, values.shape[-2:], mode="bilinear")
     return known * values + (1 - known) * filled
 

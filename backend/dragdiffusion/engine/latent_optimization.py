@@ -37,10 +37,19 @@ class DragProblem:
     trajectories: tuple[tuple[FeaturePoint, ...], ...]  # handle, points to pass, target
     mask: Float[Tensor, "1 1 h w"] | None  # M of the mask term, 1: may change
     lock: Float[Tensor, "1 1 h w"] | None  # outside it the latent stays the reference's
+    warped: Float[Tensor, "1 c h w"] | None = None  # z_t where the parts are moved already
 
     @property
     def handles(self) -> tuple[FeaturePoint, ...]:
         return tuple(points[0] for points in self.trajectories)
+
+    @property
+    def start(self) -> Float[Tensor, "1 c h w"]:
+        """The latent before the first iteration, of the branch's top level."""
+        inverted = self.branch.latents[-1]
+        if self.warped is None:
+            return inverted
+        return self.warped if self.lock is None else inverted.lerp(self.warped, self.lock)
 
 
 class LatentStep(NamedTuple):
@@ -93,6 +102,11 @@ class HandleProgress:
             for handle, points, next_point in ways
         ]
 
+    def jump(self, space: WorkingSpace) -> None:
+        """Every handle is on its target now, or as near to it as the feature grid reaches."""
+        self._next = [len(points) - 1 for points in self._trajectories]
+        self.handles = tuple(space.on_grid(points[-1]) for points in self._trajectories)
+
     def move(self, handles: tuple[FeaturePoint, ...]) -> None:
         self.handles = handles
         for i, (handle, points) in enumerate(zip(handles, self._trajectories, strict=True)):
@@ -108,7 +122,9 @@ def optimize(problem: DragProblem, *, stop: Event) -> Iterator[LatentStep]:
     progress = HandleProgress(problem.trajectories, arrival_distance=config.arrival_distance)
     if all(progress.arrived):
         return
-    level, latent, step = problem.branch.top_level, problem.branch.latents[-1], 0
+    if problem.warped is not None:
+        progress.jump(problem.space)
+    level, latent, step = problem.branch.top_level, problem.start, 0
     while level > 0 and step < config.max_drag_steps:
         at_level = _LevelOptimizer(problem, latent, level=level)
         for _ in range(config.drag_steps_per_timestep or config.max_drag_steps):

@@ -28,6 +28,7 @@ R = TypeVar("R")
 _STAGES = {
     Stage.ENCODING: "encode",
     Stage.FINE_TUNING: "lora",
+    Stage.WARPING: "warp",
     Stage.DENOISING: "denoise",
     Stage.COMPOSITING: "decode",
 }
@@ -39,7 +40,9 @@ _DRAG_STEPS = 2  # the first has no tracking
 class EditFlops:
     """Of one step of each phase, and how many steps the edit has."""
 
-    step: dict[str, int]  # "encode", "lora", "inversion", "recording", "drag", "denoise", "decode"
+    step: dict[
+        str, int
+    ]  # "encode", "lora", "inversion", "recording", "warp", "drag", "denoise", "decode"
     steps: dict[str, int]
 
     def total(self, phase: str) -> int:
@@ -51,7 +54,7 @@ class EditFlops:
 
     @property
     def next_edit(self) -> int:
-        return sum(self.total(phase) for phase in ("drag", "denoise", "decode"))
+        return sum(self.total(phase) for phase in ("warp", "drag", "denoise", "decode"))
 
     @property
     def first_edit(self) -> int:
@@ -88,6 +91,7 @@ def _steps(config: DragConfig) -> dict[str, int]:
         "lora": config.lora.steps,
         "inversion": levels,
         "recording": levels,
+        "warp": int(config.warp),
         "drag": config.max_drag_steps,
         "denoise": levels,
         "decode": 1,

@@ -32,6 +32,7 @@ STAGES = {
     rpc.STAGE_DRAGGING: "Dragging",
     rpc.STAGE_DENOISING: "Painting the result",
     rpc.STAGE_SAMPLING: "Making a picture",
+    rpc.STAGE_WARPING: "Moving the parts",
     rpc.STAGE_COMPOSITING: "Putting the result into place",
 }
 
