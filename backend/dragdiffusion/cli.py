@@ -23,7 +23,7 @@ app.add_typer(models, name="models")
 app.add_typer(cache, name="cache")
 app.add_typer(bench, name="bench")
 
-MODES = "reference is the paper as published."
+MODES = "fast: fewer steps, no fine-tuning; reference: the paper as published."
 
 
 def _set(**values: Any) -> dict[str, Any]:
