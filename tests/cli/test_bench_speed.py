@@ -15,7 +15,7 @@ def test_every_phase_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[s
     run_speed(order)
     report = json.loads((tmp_path / "speed.json").read_text())
     phases = report["phases"]
-    assert list(phases) == ["encode", "lora", "inversion", "drag", "denoise", "decode"]
+    assert list(phases) == ["encode", "lora", "inversion", "warp", "drag", "denoise", "decode"]
     for figures in phases.values():
         assert figures["seconds"] > 0
         assert figures["tflop"] > 0

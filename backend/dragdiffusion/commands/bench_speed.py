@@ -36,7 +36,7 @@ from dragdiffusion.settings import Settings
 R = TypeVar("R")
 
 _PREPARATION = ("encode", "lora", "inversion")
-_EDIT = ("drag", "denoise", "decode")
+_EDIT = ("warp", "drag", "denoise", "decode")
 _PARTS = {"inversion": ("inversion", "recording")}  # phases that are timed as one
 _TERA = 1e12
 
