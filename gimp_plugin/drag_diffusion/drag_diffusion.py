@@ -69,10 +69,18 @@ def _add_arguments(procedure):
         READWRITE,
     )
     modes = Gimp.Choice.new()
-    modes.add("default", 0, "Standard", "Steadier: drags and paints in turn")
+    modes.add("default", 0, "Standard", "The best result: drags and paints in turn")
+    modes.add(
+        "fast", 2, "Fast", "Moves the parts and repaints them in a few steps: for a first look"
+    )
     modes.add("reference", 1, "As in the paper", "DragDiffusion as published, arXiv 2306.14435")
     procedure.add_choice_argument(
-        "mode", "_Method", "How the drag is computed", modes, "default", READWRITE
+        "mode",
+        "_Method",
+        "Standard is best; fast is for a first look, without drag steps",
+        modes,
+        "default",
+        READWRITE,
     )
     procedure.add_string_argument(
         "model",

@@ -14,6 +14,8 @@ import pytest
 from fakes_plugin import fake_daemon as fake_daemon_module
 from fakes_plugin.fake_daemon import FakeDaemon
 
+from dragdiffusion_rpc import drag_pb2 as rpc
+
 
 def test_it_is_registered_with_menu_and_documented_arguments(gimp):
     told = gimp.batch("""
@@ -136,9 +138,12 @@ def test_a_curved_stroke_is_followed(gimp, fake_daemon):
         image.insert_path(path, None, 0)
         stroke = path.bezier_stroke_new_moveto(30, 30)
         path.bezier_stroke_cubicto(stroke, 30, 60, 80, 60, 80, 30)
-        assert call(image, [layer])[0] == "SUCCESS"   # the only path counts as selected
+        # The only path counts as selected.
+        assert call(image, [layer], mode="fast")[0] == "SUCCESS"
     """)
-    points = fake_daemon.requests[0].preparation.trajectories[0].points
+    preparation = fake_daemon.requests[0].preparation
+    assert preparation.mode == rpc.MODE_FAST
+    points = preparation.trajectories[0].points
     assert len(points) > 8
     assert max(point.y for point in points) == pytest.approx(42.5, abs=0.5)
 

@@ -265,6 +265,22 @@ def test_the_summary_of_a_result():
     run = {"device": "cpu", "drag_steps": 12, "taken_early": True, "phases": [{"seconds": 30.6}]}
     result = Result(0, 0, PixelBuffer(1, 1, 4, b"abcd"), json.dumps(run))
     assert edit_model.summary(result) == "12 iterations in 31 s on cpu, taken early."
+    without = replace(result, run='{"device": "cpu", "phases": [{"seconds": 2}]}')
+    assert edit_model.summary(without) == "Done in 2 s on cpu."
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("default", rpc.MODE_DEFAULT),
+        ("fast", rpc.MODE_FAST),
+        ("reference", rpc.MODE_REFERENCE),
+    ],
+)
+def test_every_mode_can_be_asked_for(mode, expected):
+    request = wire.to_drag_request(an_edit(Settings(mode=mode)))
+    assert request.preparation.mode == expected
+    assert set(wire.MODES.values()) == set(rpc.Mode.values()) - {rpc.MODE_UNSPECIFIED}
 
 
 @pytest.mark.parametrize(

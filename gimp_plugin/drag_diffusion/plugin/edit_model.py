@@ -237,7 +237,7 @@ class Settings:
     """What the dialog asks for, and what the procedure's arguments are."""
 
     prompt: str = ""
-    mode: str = "default"  # or "reference"
+    mode: str = "default"  # or "fast", "reference"
     model: str = ""  # empty: the daemon's default
     seed: int = 0
     lora_steps: int = MODE_DEFAULT  # 0: none
@@ -378,5 +378,6 @@ def summary(result: Result) -> str:
     run = json.loads(result.run)
     seconds = sum(phase.get("seconds", 0.0) for phase in run.get("phases", []))
     iterations = run.get("drag_steps", 0)
+    done = f"{iterations} iterations" if iterations else "Done"  # fast mode has none
     early = ", taken early" if run.get("taken_early") else ""
-    return f"{iterations} iterations in {seconds:.0f} s on {run.get('device', '?')}{early}."
+    return f"{done} in {seconds:.0f} s on {run.get('device', '?')}{early}."

@@ -7,7 +7,11 @@ from typing import Optional
 from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin.edit_model import MODE_DEFAULT, Edit, PixelBuffer, Region, Settings
 
-MODES = {"default": rpc.MODE_DEFAULT, "reference": rpc.MODE_REFERENCE}
+MODES = {
+    "default": rpc.MODE_DEFAULT,
+    "fast": rpc.MODE_FAST,
+    "reference": rpc.MODE_REFERENCE,
+}
 
 
 def to_reference(buffer: PixelBuffer) -> rpc.BufferReference:
