@@ -16,6 +16,7 @@ from PIL import Image
 from cli.conftest import RunCommand
 from dragdiffusion.commands.edit import lay_over, parse_settings, parse_trajectory
 from dragdiffusion.commands.errors import BadInput
+from dragdiffusion.engine.config import Mode
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
 from fakes.running import StartDaemon, wait_until
@@ -102,10 +103,25 @@ def test_bad_input_is_explained(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("mode", [mode.value for mode in Mode])
+def test_every_mode_reaches_the_daemon(
+    command: RunCommand,
+    shared_daemon_environment: dict[str, str],
+    picture: Path,
+    tmp_path: Path,
+    mode: str,
+) -> None:
+    report = tmp_path / "report.json"
+    arguments = [picture, *DRAG, "-o", tmp_path / "o.png", "--mode", mode, "--json", report]
+    done = command("edit", *arguments, env=shared_daemon_environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(report.read_text())["config"]["mode"] == mode
+
+
 def test_an_unknown_mode_is_refused(
     command: RunCommand, shared_daemon_environment: dict[str, str], picture: Path
 ) -> None:
-    arguments = [picture, *DRAG, "-o", "o.png", "--mode", "fast"]
+    arguments = [picture, *DRAG, "-o", "o.png", "--mode", "magic"]
     done = command("edit", *arguments, env=shared_daemon_environment)
     assert done.returncode == 2
     assert "reference" in done.stderr

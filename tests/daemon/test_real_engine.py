@@ -47,7 +47,7 @@ def test_prepare_then_drag(daemon: Connection, image: Pixels, mask: Pixels) -> N
     events = list(daemon.drag(rpc.DragRequest(preparation=request, include_raw=True)))
     header = next(e.edited_image for e in events if e.HasField("edited_image"))
     assert header.run.prepared_before
-    assert {phase.phase for phase in header.run.phases} == {"drag", "denoise", "decode"}
+    assert {phase.phase for phase in header.run.phases} == {"warp", "drag", "denoise", "decode"}
     assert json.loads(header.run.config_json)["working_size"] == 64
     fractions = [e.progress.fraction for e in events if e.HasField("progress")]
     assert fractions == sorted(fractions)
@@ -114,11 +114,13 @@ def test_a_prompt_only_preparation_needs_no_points(
     assert last.prepared.region.width > 0
 
 
-@pytest.mark.parametrize("mode", [rpc.MODE_DEFAULT, rpc.MODE_REFERENCE])
+@pytest.mark.parametrize("mode", [rpc.MODE_DEFAULT, rpc.MODE_FAST, rpc.MODE_REFERENCE])
 def test_a_generated_picture_is_dragged_from_where_it_came(
     daemon: Connection, mode: rpc.Mode
 ) -> None:
-    order = rpc.Generation(prompt="a dog", seed=5, num_inference_steps=4, width=64, height=64)
+    order = rpc.Generation(
+        prompt="a dog", seed=10 + mode, num_inference_steps=4, width=64, height=64
+    )
     events = list(daemon.generate(rpc.GenerateRequest(generation=order)))
     header = next(e.generated_image for e in events if e.HasField("generated_image"))
     rows = b"".join(e.pixel_chunk.chunk for e in events if e.HasField("pixel_chunk"))
@@ -131,10 +133,12 @@ def test_a_generated_picture_is_dragged_from_where_it_came(
     dragged = list(daemon.drag(rpc.DragRequest(preparation=request)))
     run = next(e.edited_image.run for e in dragged if e.HasField("edited_image"))
     assert run.drag_steps == 2
-    assert {phase.phase for phase in run.phases} == {"recording", "drag", "denoise", "decode"}
+    warped = set() if mode == rpc.MODE_REFERENCE else {"warp"}
+    phases = {phase.phase for phase in run.phases}
+    assert phases == {"recording", "drag", "denoise", "decode"} | warped
     assert json.loads(run.config_json)["guidance_scale"] == header.generation.guidance_scale > 1
 
-    request.generation.seed = 6  # another picture
+    request.generation.seed = 5  # another picture
     with pytest.raises(DaemonError, match="not, pixel for pixel") as refused:
         list(daemon.drag(rpc.DragRequest(preparation=request)))
     assert refused.value.field == "generation"

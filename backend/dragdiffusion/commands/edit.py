@@ -24,7 +24,11 @@ from dragdiffusion.engine.config import Mode
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
 
-_MODES = {Mode.DEFAULT: rpc.MODE_DEFAULT, Mode.REFERENCE: rpc.MODE_REFERENCE}
+_MODES = {
+    Mode.DEFAULT: rpc.MODE_DEFAULT,
+    Mode.REFERENCE: rpc.MODE_REFERENCE,
+    Mode.FAST: rpc.MODE_FAST,
+}
 
 
 @dataclass(frozen=True)
