@@ -213,14 +213,18 @@ def _preview(image: bytes, size: tuple[int, int]) -> Any:
 
 
 def _invert(image: bytes, mask: bytes | None, stride: int, region: tuple[int, ...]) -> bytes:
-    """The region's colours inverted; its alpha is the mask."""
+    """The region's colours inverted; its alpha is the mask's times the image's, as the real daemon has it."""
     left, top, width, height = region
     pixels = bytearray(4 * width * height)
     inverted = image.translate(bytes(range(255, -1, -1)))
     for row in range(height):
         start = (top + row) * stride + left
         line = bytearray(inverted[4 * start : 4 * (start + width)])
-        line[3::4] = bytes([255]) * width if mask is None else mask[start : start + width]
+        alpha = image[4 * start + 3 : 4 * (start + width) : 4]
+        if mask is not None:
+            pairs = zip(alpha, mask[start : start + width], strict=True)
+            alpha = bytes((ours * theirs + 127) // 255 for ours, theirs in pairs)
+        line[3::4] = alpha
         pixels[4 * row * width : 4 * (row + 1) * width] = line
     return bytes(pixels)
 

@@ -164,47 +164,6 @@ def test_the_result_lands_in_the_layers_group_above_it(gimp, fake_daemon):
     assert told["names"] == ["Top", "Drag edit: Photo", "Photo"]
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        "image = new_image(base=Gimp.ImageBaseType.GRAY); kind = Gimp.ImageType.GRAYA_IMAGE",
-        "image = new_image(precision=Gimp.Precision.U16_NON_LINEAR); kind = None",
-        "image = new_image(precision=Gimp.Precision.FLOAT_LINEAR); kind = None",
-        "image = new_image(); kind = Gimp.ImageType.RGB_IMAGE",
-        "image = new_image(); kind = 'indexed'",
-    ],
-    ids=["gray", "16 bit", "float", "no alpha", "indexed"],
-)
-def test_every_kind_of_image(gimp, fake_daemon, make):
-    told = gimp.batch(f"""
-        {make}
-        if kind in (None, "indexed"):
-            layer = new_layer(image)
-        else:
-            layer = Gimp.Layer.new(image, "Photo", 80, 60, kind, 100.0, Gimp.LayerMode.NORMAL)
-            layer.set_offsets(15, 10)
-            image.insert_layer(layer, None, 0)
-        if kind == "indexed":
-            image.convert_indexed(
-                Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 64, False, False, "")
-        new_path(image, [(40, 30), (60, 40)])
-        before = digest(layer)
-        result["call"] = call(image, [layer])
-        result["unchanged"] = before == digest(layer)
-        result["source"] = list(pixels(layer)[4000:4003])
-        result["new"] = list(pixels(image.get_layers()[0])[4000:4003])
-        result["count"] = len(image.get_layers())
-        result["indexed"] = kind == "indexed"
-    """)
-    assert told["call"] == ["SUCCESS", ""]
-    assert told["unchanged"]
-    assert told["count"] == 2
-    assert len(fake_daemon.requests) == 1
-    if not told["indexed"]:  # there the colours are those of the palette
-        for old, new in zip(told["source"], told["new"], strict=True):
-            assert new == pytest.approx(255 - old, abs=1)
-
-
 def test_filters_on_the_layer_are_part_of_what_is_dragged(gimp, fake_daemon):
     told = gimp.batch("""
         image = new_image()
@@ -312,12 +271,6 @@ ERRORS = {
         "image.select_rectangle(Gimp.ChannelOps.REPLACE, 100, 75, 10, 10)",
         "The selection lies outside layer “Photo”: select the part of the layer that may change, or "
         "select nothing (Select ▸ None).",
-    ),
-    "group": (
-        "layer = Gimp.GroupLayer.new(image, 'People'); image.insert_layer(layer, None, 0)\n"
-        "new_layer(image, parent=layer); new_path(image, [(40, 30), (60, 40)])",
-        "“People” is a layer group: select one layer inside it, or make a layer of what is visible "
-        "(Layer ▸ New from Visible).",
     ),
     "locked": (
         "layer = new_layer(image); new_path(image, [(40, 30), (60, 40)])\n"

@@ -58,12 +58,6 @@ def test_one_layer_can_be_edited():
             "then run Drag Edit again.",
         ),
         (
-            [LayerState("People", "group")],
-            False,
-            "“People” is a layer group: select one layer inside it, or make a layer of what is "
-            "visible (Layer ▸ New from Visible).",
-        ),
-        (
             [LayerState("Photo", "mask")],
             False,
             "The mask of layer “Photo” is being edited: click the layer's picture beside the mask "

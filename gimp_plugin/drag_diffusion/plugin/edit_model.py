@@ -37,7 +37,7 @@ class LayerState:
     """What the procedure was called on."""
 
     name: str
-    kind: str  # "layer", "group", "mask" (of the layer of that name), "channel"
+    kind: str  # "layer" (or a group, read as one), "mask" (of the layer of that name), "channel"
     width: int = 0
     height: int = 0
     x: int = 0  # of its top left corner in the image
@@ -83,11 +83,6 @@ def check_layers(layers: Sequence[LayerState], has_floating_selection: bool = Fa
             f"{len(layers)} layers are selected: select only the one to edit in the Layers dialog."
         )
     layer = layers[0]
-    if layer.kind == "group":
-        raise EditError(
-            f"“{layer.name}” is a layer group: select one layer inside it, or make a layer of what "
-            "is visible (Layer ▸ New from Visible)."
-        )
     if layer.kind == "mask":
         raise EditError(
             f"The mask of layer “{layer.name}” is being edited: click the layer's picture beside "

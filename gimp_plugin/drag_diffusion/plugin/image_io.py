@@ -15,6 +15,7 @@ from plugin.edit_model import PARASITE_NAME, EditError, LayerState, PixelBuffer
 
 SRGB = "R'G'B'A u8"  # whatever the image's precision and profile
 COVERAGE = "Y u8"  # linear, as the selection is
+MASK = "Y float"  # linear too, and exact in every precision
 PART = 1 << 22  # bytes that are read at once: some milliseconds
 
 SmallCoverage = Tuple[int, int, bytes]  # width, height, one byte a pixel
@@ -35,7 +36,7 @@ def read_state(drawable: Any) -> LayerState:
     _ok, x, y = drawable.get_offsets()
     return LayerState(
         name,
-        "group" if drawable.is_group() else "layer",
+        "layer",
         width=drawable.get_width(),
         height=drawable.get_height(),
         x=x,
@@ -45,7 +46,7 @@ def read_state(drawable: Any) -> LayerState:
 
 
 def read_pixels(layer: Any) -> PixelBuffer:
-    """The layer as it looks: with its non-destructive filters, without mask and opacity."""
+    """The layer, or the group as one, as it looks: with its non-destructive filters, without mask, opacity and mode."""
     reading = read_pixels_in_parts(layer)
     while True:
         try:
@@ -58,22 +59,35 @@ def read_pixels_in_parts(layer: Any) -> Generator[None, None, PixelBuffer]:
     """`read_pixels` with a pause after each part, in which windows can answer."""
     if not layer.get_filters():
         return (yield from _read(layer.get_buffer(), layer.get_width(), layer.get_height()))
-    # Merge the filters of a copy, in an image of its own.
+    # Let GIMP show a copy alone, in an image of its own: merging filters may change the copy's size.
     image = layer.get_image()
     width, height = layer.get_width(), layer.get_height()
     scratch = Gimp.Image.new_with_precision(
         width, height, image.get_base_type(), image.get_precision()
     )
     try:
-        copy = Gimp.Layer.new_from_drawable(layer, scratch)
-        scratch.insert_layer(copy, None, 0)
-        copy.merge_filters()
-        buffer = copy.get_buffer()
+        profile = image.get_color_profile()
+        if profile is not None:
+            scratch.set_color_profile(profile)
+        buffer = _show_alone(layer, scratch).get_buffer()
         pixels = yield from _read(buffer, width, height)
         del buffer  # before its image
     finally:
         scratch.delete()
     return pixels
+
+
+def _show_alone(layer: Any, scratch: Any) -> Any:
+    """A layer of what the scratch image, of the layer's size, shows of a copy of it."""
+    copy = Gimp.Layer.new_from_drawable(layer, scratch)
+    scratch.insert_layer(copy, None, 0)
+    copy.set_offsets(0, 0)
+    copy.set_visible(True)
+    copy.set_opacity(100.0)
+    copy.set_mode(Gimp.LayerMode.NORMAL)
+    if copy.get_mask() is not None:
+        copy.set_apply_mask(False)
+    return Gimp.Layer.new_from_visible(scratch, scratch, copy.get_name())
 
 
 def _read(buffer: Any, width: int, height: int) -> Generator[None, None, PixelBuffer]:
@@ -159,6 +173,7 @@ def insert_layer(
     parent, position, corner = _place(image, source)
     layer = _make_layer(image, name, pixels)
     layer.set_offsets(corner[0] + offset[0], corner[1] + offset[1])
+    _hide_as(source, layer, offset)
     # Before the layer is in the image: attached later, it would be an undo step of its own.
     layer.attach_parasite(Gimp.Parasite.new(PARASITE_NAME, Gimp.PARASITE_PERSISTENT, record))
     selected = image.get_selected_layers()
@@ -183,6 +198,20 @@ def _place(image: Any, source: Any) -> Tuple[Any, int, Sequence[int]]:
         return None, 0, (0, 0)
     _ok, x, y = source.get_offsets()
     return source.get_parent(), image.get_item_position(source), (x, y)
+
+
+def _hide_as(source: Any, layer: Any, offset: Tuple[int, int]) -> None:
+    """Give the layer the source's mask where it has one that is applied: what is hidden stays hidden."""
+    if not source.is_valid() or source.get_mask() is None or not source.get_apply_mask():
+        return
+    mask = layer.create_mask(Gimp.AddMaskType.WHITE)
+    width, height = layer.get_width(), layer.get_height()
+    there = Gegl.Rectangle.new(*offset, width, height)
+    rows = bytes(source.get_mask().get_buffer().get(there, 1.0, MASK, Gegl.AbyssPolicy.NONE))
+    buffer = mask.get_buffer()
+    buffer.set(Gegl.Rectangle.new(0, 0, width, height), MASK, rows)
+    buffer.flush()
+    layer.add_mask(mask)
 
 
 def _make_layer(image: Any, name: str, pixels: PixelBuffer) -> Any:
