@@ -47,14 +47,14 @@ class BenchEngine:
         self.source = catalogue.resolve(order.model)
         self.config = _config(order, self.source)
         self.torch_engine = TorchEngine(Settings())
-        self._device = self.torch_engine.start()
+        self.device = self.torch_engine.start()
 
     def about(self) -> dict[str, Any]:
         """For a report: what made its figures."""
         return {
             "model": self.source.name,
-            "device": self._device.name,
-            "dtype": self._device.dtype,
+            "device": self.device.name,
+            "dtype": self.device.dtype,
             "seed": self.config.seed,
             "config": asdict(self.config),
         }

@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder
 from dragdiffusion.daemon.torch_engine import TorchEngine
 from dragdiffusion.engine.config import DragConfig, Mode
 from dragdiffusion.engine.drag_types import (
@@ -29,9 +30,6 @@ from dragdiffusion.engine.drag_types import (
     Trajectory,
 )
 from dragdiffusion.evaluation.edit_flops import EditFlops, count_edit, phase_of
-from dragdiffusion.models import catalogue
-from dragdiffusion.models.profiles import default_config
-from dragdiffusion.settings import Settings
 
 R = TypeVar("R")
 
@@ -114,34 +112,26 @@ class SpeedReport:
 
 
 def run_speed(order: SpeedOrder) -> None:
-    engine = TorchEngine(Settings())
-    device = engine.start()
-    source = catalogue.resolve(order.model)
-    model = engine.load(source)
-    config = _config(order, source)
+    engine = BenchEngine(
+        EngineOrder(mode=order.mode, model=order.model, lora_steps=order.lora_steps)
+    )
+    config = replace(engine.config, arrival_distance=0.0)
+    if order.max_drag_steps is not None:
+        config = replace(config, max_drag_steps=order.max_drag_steps)
     request = _request(config, order.size or config.working_size, with_mask=order.mask)
     report = SpeedReport(
-        device=device.name,
-        dtype=device.dtype,
-        model=source.name,
-        title=source.title,
+        device=engine.device.name,
+        dtype=engine.device.dtype,
+        model=engine.source.name,
+        title=engine.source.title,
         mode=order.mode,
-        flops=count_edit(model, request),
-        runs=tuple(_run(engine, model, request) for _ in range(order.runs)),
+        flops=count_edit(engine.model, request),
+        runs=tuple(_run(engine.torch_engine, engine.model, request) for _ in range(order.runs)),
     )
     _print(report)
     if order.json is not None:
         text = json.dumps(report.to_dict() | {"config": asdict(config)}, indent=2)
         order.json.write_text(text + "\n", "utf-8")
-
-
-def _config(order: SpeedOrder, source: catalogue.ModelSource) -> DragConfig:
-    config = replace(default_config(order.mode, source.family), arrival_distance=0.0)
-    if order.lora_steps is not None:
-        config = replace(config, lora=replace(config.lora, steps=order.lora_steps))
-    if order.max_drag_steps is not None:
-        config = replace(config, max_drag_steps=order.max_drag_steps)
-    return config
 
 
 def _request(config: DragConfig, size: int, *, with_mask: bool) -> DragRequest:

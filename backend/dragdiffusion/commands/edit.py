@@ -24,12 +24,6 @@ from dragdiffusion.engine.config import Mode
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
 
-_MODES = {
-    Mode.DEFAULT: rpc.MODE_DEFAULT,
-    Mode.REFERENCE: rpc.MODE_REFERENCE,
-    Mode.FAST: rpc.MODE_FAST,
-}
-
 
 @dataclass(frozen=True)
 class EditOrder:
@@ -258,7 +252,7 @@ def _request(
             trajectories=trajectories,
             prompt=order.prompt,
             model=model_for_daemon(order.model),
-            mode=_MODES[order.mode],
+            mode=f"MODE_{order.mode.name}",
             hyper_parameters=rpc.HyperParameters(**order.hyper_parameters),  # type: ignore[arg-type]
             seed=order.seed,
         ),

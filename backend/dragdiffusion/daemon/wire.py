@@ -37,9 +37,7 @@ _BYTES_PER_PIXEL = {
 _FORMATS = {size: pixel_format for pixel_format, size in _BYTES_PER_PIXEL.items()}
 _MODES = {
     rpc.MODE_UNSPECIFIED: Mode.DEFAULT,
-    rpc.MODE_DEFAULT: Mode.DEFAULT,
-    rpc.MODE_REFERENCE: Mode.REFERENCE,
-    rpc.MODE_FAST: Mode.FAST,
+    **{rpc.Mode.Value(f"MODE_{mode.name}"): mode for mode in Mode},
 }
 _CHOICES: dict[str, dict[int, Enum]] = {
     "supervision_target": {

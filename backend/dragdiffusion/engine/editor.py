@@ -122,7 +122,7 @@ def _learn_image(
     config = request.config
     # 1. The region at the model's working size, as a latent; the prompt as an embedding.
     with _timed("encode", seconds):
-        space = _plan(model, request)
+        space = geometry.working_space_of(request, multiple=model.vae_factor)
         latent = model.encode(images.to_working_image(request.image, space))
         prompts = model.embed_prompts(request.prompt, guided=config.guidance_scale != 1)
     yield StageStep(Stage.ENCODING, 1, 1)
@@ -135,11 +135,6 @@ def _learn_image(
     with _timed("inversion", seconds), lora.applied(model, weights):
         branch = yield from _invert(model, latent, prompts, config, stop=stop)
     return weights, branch
-
-
-def _plan(model: DiffusionModel, request: DragRequest) -> WorkingSpace:
-    region = geometry.plan_region(request)
-    return geometry.plan_working_space(region, request.config, multiple=model.vae_factor)
 
 
 def _fine_tune(
@@ -245,7 +240,10 @@ def _composite(edited: Pixels, request: DragRequest, region: Rectangle) -> Pixel
 
 
 def pose(session: EditSession, request: DragRequest) -> DragProblem:
-    space, config = _plan(session.model, request), request.config
+    space, config = (
+        geometry.working_space_of(request, multiple=session.model.vae_factor),
+        request.config,
+    )
     mask = lock = None
     if request.mask is not None:
         working_mask = images.to_working_mask(request.mask, space)

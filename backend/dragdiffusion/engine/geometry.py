@@ -83,6 +83,11 @@ class WorkingSpace:
         )
 
 
+def working_space_of(request: DragRequest, *, multiple: int) -> WorkingSpace:
+    """Of the region that is planned for the request."""
+    return plan_working_space(plan_region(request), request.config, multiple=multiple)
+
+
 def plan_working_space(region: Rectangle, config: DragConfig, *, multiple: int) -> WorkingSpace:
     """`multiple`: what the sides of the VAE's input must be a multiple of."""
     scale = _scale(region, config)

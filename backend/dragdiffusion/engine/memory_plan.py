@@ -124,9 +124,7 @@ class Work:
 def work_of(model: DiffusionModel, request: DragRequest) -> Work:
     """Of preparing an image and dragging in it."""
     config, learns = request.config, request.generation is None and request.config.lora.steps > 0
-    space = geometry.plan_working_space(
-        geometry.plan_region(request), config, multiple=model.vae_factor
-    )
+    space = geometry.working_space_of(request, multiple=model.vae_factor)
     rows, cols = space.padded_height // model.vae_factor, space.padded_width // model.vae_factor
     prompts = 1 if config.guidance_scale == 1 else 2
     return Work(

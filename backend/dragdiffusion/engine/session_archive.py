@@ -170,9 +170,7 @@ def _read_branch(
 ) -> ReferenceBranch:
     """With what was kept of the recording."""
     config = request.config
-    space = geometry.plan_working_space(
-        geometry.plan_region(request), config, multiple=model.vae_factor
-    )
+    space = geometry.working_space_of(request, multiple=model.vae_factor)
     rows, cols = space.padded_height // model.vae_factor, space.padded_width // model.vae_factor
     prompts = contents.prompts(1 if config.guidance_scale == 1 else 2)
     latents = contents.latents(config.num_inverted_steps + 1, rows, cols)
