@@ -189,6 +189,7 @@ def test_the_embedded_model_edits_alike_after_a_restart(
     assert again == pixels
     assert third == pixels
     phases = {phase.phase: phase.seconds for phase in restored.phases}
-    assert set(phases) == {"load", "restore", "drag", "denoise", "decode"}
+    warp = {"warp"} if mode == "default" else set()
+    assert set(phases) == {"load", "restore", "drag", "denoise", "decode"} | warp
     before = {phase.phase: phase.seconds for phase in fresh.phases}
     assert phases["restore"] < 0.5 * (before["lora"] + before["inversion"])

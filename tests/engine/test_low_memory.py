@@ -49,6 +49,7 @@ SD15 = Work(
     width=1.0,
     vae_width=1.0,
     has_host=True,
+    warps=True,
 )
 
 

@@ -40,6 +40,7 @@ PHASES = {
     Stage.ENCODING: "encode",
     Stage.FINE_TUNING: "lora",
     Stage.INVERTING: "inversion",
+    Stage.WARPING: "warp",
     Stage.DENOISING: "denoise",
     Stage.COMPOSITING: "decode",
 }

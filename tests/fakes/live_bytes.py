@@ -54,6 +54,8 @@ class LiveBytes(TorchDispatchMode):
         del types
         if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
             return 0.0  # float(tensor)
+        if func is torch.ops.aten._to_copy.default and args[0].is_meta and _to_the_cpu(kwargs):
+            return torch.zeros(args[0].shape, dtype=kwargs.get("dtype", args[0].dtype))
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and leaf.is_meta:
@@ -73,6 +75,10 @@ class LiveBytes(TorchDispatchMode):
     def _forget(self, name: int, size: int) -> None:
         self._counted.discard(name)
         self.now -= size
+
+
+def _to_the_cpu(kwargs: dict[str, Any]) -> bool:
+    return kwargs.get("device") == torch.device("cpu")
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:

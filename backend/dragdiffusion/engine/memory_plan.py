@@ -118,6 +118,7 @@ class Work:
     width: float  # of the UNet, relative to that of Stable Diffusion 1.5
     vae_width: float
     has_host: bool  # the computer's memory is another than the device's
+    warps: bool  # the drag begins with the encoding of a warped picture
     is_prepared: bool = False
 
 
@@ -139,6 +140,7 @@ def work_of(model: DiffusionModel, request: DragRequest) -> Work:
         width=model.unet.config.block_out_channels[0] / _CHANNELS,
         vae_width=model.vae.config.block_out_channels[0] / _VAE_CHANNELS,
         has_host=model.device.type in ("cuda", "xpu"),
+        warps=config.warp,
     )
 
 
@@ -182,6 +184,8 @@ def phase_bytes(work: Work, savings: Savings, *, margin: float = _MARGIN) -> dic
         "denoise": prepared + parts + unet,
         "decode": prepared + work.parts_bytes + margin * _vae_bytes(work, savings, _DECODE),
     }
+    if work.warps:
+        every_time["warp"] = prepared + work.parts_bytes + margin * _vae_bytes(work, savings, _ENCODE)
     return every_time if work.is_prepared else once | every_time
 
 
