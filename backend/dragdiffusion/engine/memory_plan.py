@@ -185,7 +185,9 @@ def phase_bytes(work: Work, savings: Savings, *, margin: float = _MARGIN) -> dic
         "decode": prepared + work.parts_bytes + margin * _vae_bytes(work, savings, _DECODE),
     }
     if work.warps:
-        every_time["warp"] = prepared + work.parts_bytes + margin * _vae_bytes(work, savings, _ENCODE)
+        every_time["warp"] = (
+            prepared + work.parts_bytes + margin * _vae_bytes(work, savings, _ENCODE)
+        )
     return every_time if work.is_prepared else once | every_time
 
 
