@@ -183,6 +183,16 @@ def status() -> None:
 
 
 @app.command()
+def unload() -> None:
+    """Free the model and the prepared pictures from the daemon's memory; it runs on."""
+    from dragdiffusion.commands.daemon import unload_daemon
+    from dragdiffusion.commands.errors import errors_as_exit_status
+
+    with errors_as_exit_status():
+        raise typer.Exit(unload_daemon())
+
+
+@app.command()
 def stop() -> None:
     """Stop the daemon."""
     from dragdiffusion.commands.daemon import stop_daemon

@@ -419,11 +419,13 @@ class DragEvent(_message.Message):
     def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., drag_step: _Optional[_Union[DragStep, _Mapping]] = ..., preview: _Optional[_Union[Preview, _Mapping]] = ..., edited_image: _Optional[_Union[EditedImage, _Mapping]] = ..., pixel_chunk: _Optional[_Union[PixelChunk, _Mapping]] = ...) -> None: ...
 
 class GetStatusRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("log_lines",)
+    LOG_LINES_FIELD_NUMBER: _ClassVar[int]
+    log_lines: int
+    def __init__(self, log_lines: _Optional[int] = ...) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "device", "device_memory_bytes", "device_memory_free_bytes", "process_memory_bytes", "loaded_model", "queue_length", "prepared_images", "prepared_bytes", "log_file", "pid", "engine_ready", "dtype", "buffer_bytes", "idle_seconds", "store_folder", "store_bytes", "store_limit_bytes", "stored_images", "memory_plan")
+    __slots__ = ("version", "device", "device_memory_bytes", "device_memory_free_bytes", "process_memory_bytes", "loaded_model", "queue_length", "prepared_images", "prepared_bytes", "log_file", "pid", "engine_ready", "dtype", "buffer_bytes", "idle_seconds", "store_folder", "store_bytes", "store_limit_bytes", "stored_images", "uptime_seconds", "log_lines", "memory_plan")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -443,6 +445,8 @@ class GetStatusResponse(_message.Message):
     STORE_BYTES_FIELD_NUMBER: _ClassVar[int]
     STORE_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     STORED_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LOG_LINES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_PLAN_FIELD_NUMBER: _ClassVar[int]
     version: str
     device: str
@@ -463,8 +467,10 @@ class GetStatusResponse(_message.Message):
     store_bytes: int
     store_limit_bytes: int
     stored_images: int
+    uptime_seconds: float
+    log_lines: _containers.RepeatedScalarFieldContainer[str]
     memory_plan: str
-    def __init__(self, version: _Optional[str] = ..., device: _Optional[str] = ..., device_memory_bytes: _Optional[int] = ..., device_memory_free_bytes: _Optional[int] = ..., process_memory_bytes: _Optional[int] = ..., loaded_model: _Optional[str] = ..., queue_length: _Optional[int] = ..., prepared_images: _Optional[int] = ..., prepared_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., pid: _Optional[int] = ..., engine_ready: _Optional[bool] = ..., dtype: _Optional[str] = ..., buffer_bytes: _Optional[int] = ..., idle_seconds: _Optional[float] = ..., store_folder: _Optional[str] = ..., store_bytes: _Optional[int] = ..., store_limit_bytes: _Optional[int] = ..., stored_images: _Optional[int] = ..., memory_plan: _Optional[str] = ...) -> None: ...
+    def __init__(self, version: _Optional[str] = ..., device: _Optional[str] = ..., device_memory_bytes: _Optional[int] = ..., device_memory_free_bytes: _Optional[int] = ..., process_memory_bytes: _Optional[int] = ..., loaded_model: _Optional[str] = ..., queue_length: _Optional[int] = ..., prepared_images: _Optional[int] = ..., prepared_bytes: _Optional[int] = ..., log_file: _Optional[str] = ..., pid: _Optional[int] = ..., engine_ready: _Optional[bool] = ..., dtype: _Optional[str] = ..., buffer_bytes: _Optional[int] = ..., idle_seconds: _Optional[float] = ..., store_folder: _Optional[str] = ..., store_bytes: _Optional[int] = ..., store_limit_bytes: _Optional[int] = ..., stored_images: _Optional[int] = ..., uptime_seconds: _Optional[float] = ..., log_lines: _Optional[_Iterable[str]] = ..., memory_plan: _Optional[str] = ...) -> None: ...
 
 class DownloadModelRequest(_message.Message):
     __slots__ = ("name", "full")
@@ -483,6 +489,30 @@ class DownloadModelEvent(_message.Message):
     done_bytes: int
     total_bytes: int
     def __init__(self, file: _Optional[str] = ..., done_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ...) -> None: ...
+
+class UnloadRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class UnloadResponse(_message.Message):
+    __slots__ = ("unloaded",)
+    UNLOADED_FIELD_NUMBER: _ClassVar[int]
+    unloaded: bool
+    def __init__(self, unloaded: _Optional[bool] = ...) -> None: ...
+
+class ClearStoreRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ClearStoreResponse(_message.Message):
+    __slots__ = ("removed_images", "removed_bytes", "left_images")
+    REMOVED_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    removed_images: int
+    removed_bytes: int
+    left_images: int
+    def __init__(self, removed_images: _Optional[int] = ..., removed_bytes: _Optional[int] = ..., left_images: _Optional[int] = ...) -> None: ...
 
 class ShutdownRequest(_message.Message):
     __slots__ = ("only_if_idle",)

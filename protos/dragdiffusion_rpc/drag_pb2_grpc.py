@@ -79,6 +79,16 @@ class DragDiffusionStub:
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelRequest.SerializeToString,
                 response_deserializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelEvent.FromString,
                 _registered_method=True)
+        self.Unload = channel.unary_unary(
+                '/dragdiffusion.v1.DragDiffusion/Unload',
+                request_serializer=dragdiffusion__rpc_dot_drag__pb2.UnloadRequest.SerializeToString,
+                response_deserializer=dragdiffusion__rpc_dot_drag__pb2.UnloadResponse.FromString,
+                _registered_method=True)
+        self.ClearStore = channel.unary_unary(
+                '/dragdiffusion.v1.DragDiffusion/ClearStore',
+                request_serializer=dragdiffusion__rpc_dot_drag__pb2.ClearStoreRequest.SerializeToString,
+                response_deserializer=dragdiffusion__rpc_dot_drag__pb2.ClearStoreResponse.FromString,
+                _registered_method=True)
         self.Shutdown = channel.unary_unary(
                 '/dragdiffusion.v1.DragDiffusion/Shutdown',
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.ShutdownRequest.SerializeToString,
@@ -150,6 +160,20 @@ class DragDiffusionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Unload(self, request, context):
+        """Frees the model and the prepared images from memory; what is on disk stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearStore(self, request, context):
+        """Removes the prepared images from the disk; what is in memory stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Shutdown(self, request, context):
         """Stops the daemon: running edits end with UNAVAILABLE.
         """
@@ -204,6 +228,16 @@ def add_DragDiffusionServicer_to_server(servicer, server):
                     servicer.DownloadModel,
                     request_deserializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelRequest.FromString,
                     response_serializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelEvent.SerializeToString,
+            ),
+            'Unload': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unload,
+                    request_deserializer=dragdiffusion__rpc_dot_drag__pb2.UnloadRequest.FromString,
+                    response_serializer=dragdiffusion__rpc_dot_drag__pb2.UnloadResponse.SerializeToString,
+            ),
+            'ClearStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearStore,
+                    request_deserializer=dragdiffusion__rpc_dot_drag__pb2.ClearStoreRequest.FromString,
+                    response_serializer=dragdiffusion__rpc_dot_drag__pb2.ClearStoreResponse.SerializeToString,
             ),
             'Shutdown': grpc.unary_unary_rpc_method_handler(
                     servicer.Shutdown,
@@ -454,6 +488,60 @@ class DragDiffusion:
             '/dragdiffusion.v1.DragDiffusion/DownloadModel',
             dragdiffusion__rpc_dot_drag__pb2.DownloadModelRequest.SerializeToString,
             dragdiffusion__rpc_dot_drag__pb2.DownloadModelEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dragdiffusion.v1.DragDiffusion/Unload',
+            dragdiffusion__rpc_dot_drag__pb2.UnloadRequest.SerializeToString,
+            dragdiffusion__rpc_dot_drag__pb2.UnloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dragdiffusion.v1.DragDiffusion/ClearStore',
+            dragdiffusion__rpc_dot_drag__pb2.ClearStoreRequest.SerializeToString,
+            dragdiffusion__rpc_dot_drag__pb2.ClearStoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -19,6 +19,7 @@ from dragdiffusion_rpc.drag_pb2_grpc import DragDiffusionStub
 _FORMATS = {4: rpc.PIXEL_FORMAT_RGBA8, 3: rpc.PIXEL_FORMAT_RGB8, 1: rpc.PIXEL_FORMAT_Y8}
 _BYTES_PER_PIXEL = {pixel_format: size for size, pixel_format in _FORMATS.items()}
 _SHORT_SECONDS = 20.0  # for calls that answer at once
+_LONG_SECONDS = 120.0  # for those that wait until the libraries are loaded
 _OPTIONS = (("grpc.max_receive_message_length", -1),)
 
 
@@ -89,9 +90,22 @@ class Connection:
         with _errors_translated():
             return self._short(self._stub.FinishDrag, request).running
 
-    def status(self, timeout: float = _SHORT_SECONDS) -> rpc.GetStatusResponse:
+    def status(
+        self, timeout: float = _SHORT_SECONDS, *, log_lines: int = 0
+    ) -> rpc.GetStatusResponse:
+        request = rpc.GetStatusRequest(log_lines=log_lines)
         with _errors_translated():
-            return self._short(self._stub.GetStatus, rpc.GetStatusRequest(), timeout)
+            return self._short(self._stub.GetStatus, request, timeout)
+
+    def unload(self) -> bool:
+        """Free the model and the prepared images from memory; False: refused, edits wait or run."""
+        with _errors_translated():
+            return self._short(self._stub.Unload, rpc.UnloadRequest(), _LONG_SECONDS).unloaded
+
+    def clear_store(self) -> rpc.ClearStoreResponse:
+        """Remove the prepared images from the disk."""
+        with _errors_translated():
+            return self._short(self._stub.ClearStore, rpc.ClearStoreRequest())
 
     def models(self) -> rpc.ListModelsResponse:
         with _errors_translated():

@@ -1,11 +1,11 @@
-"""`dragdiffusion status` and `stop`."""
+"""`dragdiffusion status`, `unload` and `stop`."""
 
 from __future__ import annotations
 
 from dragdiffusion.client.connection import Connection
 from dragdiffusion.client.launch import find_daemon
 from dragdiffusion.commands.cache import Cache, mebibytes
-from dragdiffusion.commands.errors import FAILED
+from dragdiffusion.commands.errors import FAILED, CommandFailed
 
 
 def show_status() -> int:
@@ -17,13 +17,16 @@ def show_status() -> int:
     with Connection(endpoint) as daemon:
         status = daemon.status()
     device = f"{status.device}, {status.dtype}" if status.engine_ready else "starting"
+    total, free = status.device_memory_bytes, status.device_memory_free_bytes
     prepared = f"{status.prepared_images} ({mebibytes(status.prepared_bytes)})"
     cache = Cache.of(status)
     lines = {
         "Version": status.version,
         "Process": f"{status.pid}, {mebibytes(status.process_memory_bytes)}",
+        "Running for": duration(status.uptime_seconds),
         "Address": endpoint.address,
         "Device": device,
+        "Device's memory": f"{mebibytes(free)} of {mebibytes(total)} are free" if total else "",
         "Model": status.loaded_model or "none loaded",
         "Edits": f"{status.queue_length} waiting or running",
         "Prepared images": prepared,
@@ -33,8 +36,37 @@ def show_status() -> int:
         "Log": status.log_file,
     }
     for name, value in lines.items():
-        print(f"{name + ':':<17}{value}")
+        if value:
+            print(f"{name + ':':<17}{value}")
     return 0
+
+
+def unload_daemon() -> int:
+    """Let the daemon free the model's memory; the exit status says whether it did."""
+    endpoint = find_daemon()
+    if endpoint is None:
+        print("No daemon runs: no model is in memory.")
+        return 0
+    with Connection(endpoint) as daemon:
+        before = daemon.status()
+        if not daemon.unload():
+            raise CommandFailed("Edits wait or run: unload when they are done.")
+        after = daemon.status()
+    if not before.loaded_model:
+        print("No model was in memory.")
+        return 0
+    freed = max(0, before.process_memory_bytes - after.process_memory_bytes)
+    print(f"{before.loaded_model} has left memory: the daemon takes {mebibytes(freed)} less.")
+    return 0
+
+
+def duration(seconds: float) -> str:
+    """For people: "3 h 12 min", "5 min", "40 s"."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{rest} s"
 
 
 def stop_daemon() -> int:

@@ -199,3 +199,9 @@ class JobQueue:
         for job in self._waiting:
             job.post(Queued(before))
             before += job.is_edit
+
+
+def once(action: Callable[[], None]) -> Generator[object, None, None]:
+    """An action as work for the queue."""
+    action()
+    yield None

@@ -12,6 +12,7 @@ from typing import TextIO
 from dragdiffusion.settings import Settings
 
 _FORMAT = "%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"
+_LINE_BYTES = 512  # of a line of the log, on the average at most
 _crashes: list[TextIO] = []  # faulthandler writes to an open file
 
 
@@ -43,3 +44,17 @@ def stop_logging() -> None:
     while _crashes:
         _crashes.pop().close()
     logging.shutdown()
+
+
+def last_lines(file: Path, count: int) -> list[str]:
+    """The log's last lines, the oldest first: fewer where they are long or there are not so many."""
+    if count == 0:
+        return []
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - count * _LINE_BYTES))
+            begins_within = stream.tell() > 0
+            lines = stream.read().decode("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return [f"The log cannot be read: {error}"]
+    return lines[1:][-count:] if begins_within else lines[-count:]

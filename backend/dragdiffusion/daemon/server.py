@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
 from concurrent import futures
 from pathlib import Path
 from types import FrameType
@@ -22,12 +21,13 @@ from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.daemon.authentication import Activity, TokenInterceptor
 from dragdiffusion.daemon.buffers import CHUNK_BYTES, BufferStore
 from dragdiffusion.daemon.endpoint import Endpoint
-from dragdiffusion.daemon.jobs import JobQueue
+from dragdiffusion.daemon.jobs import JobQueue, once
 from dragdiffusion.daemon.logs import start_logging, stop_logging
 from dragdiffusion.daemon.progress import PaceBook
-from dragdiffusion.daemon.servicer import DragDiffusionServicer, Workshop
+from dragdiffusion.daemon.servicer import DragDiffusionServicer
 from dragdiffusion.daemon.store import Store
 from dragdiffusion.daemon.workbench import Engine, Workbench
+from dragdiffusion.daemon.workshop import Workshop
 from dragdiffusion.settings import Settings
 from dragdiffusion_rpc import drag_pb2_grpc
 
@@ -99,7 +99,7 @@ class Daemon:
             self._set_health(health_pb2.HealthCheckResponse.SERVING)
             print(f"dragdiffusion listens on {endpoint.address}", flush=True)
             _log.info("version %s listens on %s", __version__, endpoint.address)
-            self._queue.submit(lambda _stop: _once(self._warm_up), is_edit=False)
+            self._queue.submit(lambda _stop: once(self._warm_up), is_edit=False)
             self._watch()
         finally:
             self._shut_down(endpoint)
@@ -117,12 +117,11 @@ class Daemon:
             queue=self._queue,
             workbench=self._workbench,
             paces=PaceBook(),
+            activity=self._activity,
             log_file=str(self._log_file),
+            stop_daemon=self._stop.set,
         )
-        servicer = DragDiffusionServicer(
-            workshop, activity=self._activity, stop_daemon=self._stop.set
-        )
-        drag_pb2_grpc.add_DragDiffusionServicer_to_server(servicer, server)
+        drag_pb2_grpc.add_DragDiffusionServicer_to_server(DragDiffusionServicer(workshop), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         return server
 
@@ -172,7 +171,7 @@ class Daemon:
         """Free the model's memory, in the device's thread so that no edit is disturbed."""
         if self._workbench.loaded_model:
             _log.info("no edit for a while: the model leaves memory")
-            self._queue.submit(lambda _stop: _once(self._workbench.release), is_edit=False)
+            self._queue.submit(lambda _stop: once(self._workbench.release), is_edit=False)
 
     def _shut_down(self, endpoint: Endpoint) -> None:
         _log.info("stopping")
@@ -193,9 +192,3 @@ class Daemon:
     def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in ("", SERVICE):
             self._health.set(service, status)
-
-
-def _once(action: Callable[[], None]) -> Generator[object, None, None]:
-    """An action as work for the queue."""
-    action()
-    yield None

@@ -2,57 +2,36 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from dragdiffusion import __version__
-from dragdiffusion.daemon import memory, wire
-from dragdiffusion.daemon.authentication import Activity
-from dragdiffusion.daemon.buffers import BufferStore
+from dragdiffusion.daemon import wire
+from dragdiffusion.daemon.administration import AdministrationMethods
 from dragdiffusion.daemon.drags import NamedDrags
-from dragdiffusion.daemon.jobs import JobQueue, Queued
-from dragdiffusion.daemon.progress import PaceBook, ProgressMeter, plan, plan_generation
+from dragdiffusion.daemon.jobs import Queued
+from dragdiffusion.daemon.progress import ProgressMeter, plan, plan_generation
 from dragdiffusion.daemon.statuses import errors_as_statuses
-from dragdiffusion.daemon.workbench import Edited, Generated, Prepared, Workbench
+from dragdiffusion.daemon.workbench import Edited, Generated, Prepared
+from dragdiffusion.daemon.workshop import Workshop
 from dragdiffusion.engine.config import DragConfig, Generation, Mode
 from dragdiffusion.engine.drag_types import DragRequest, DragStep, Preview, Stage, StageStep
 from dragdiffusion.engine.errors import InvalidRequest
 from dragdiffusion.models import catalogue
 from dragdiffusion.models.download import download
 from dragdiffusion.models.profiles import Defaults, defaults
-from dragdiffusion.settings import Settings
 from dragdiffusion_rpc import drag_pb2 as rpc
 from dragdiffusion_rpc import drag_pb2_grpc
 
-_log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Workshop:
-    """What the methods share."""
-
-    settings: Settings
-    buffers: BufferStore
-    queue: JobQueue
-    workbench: Workbench
-    paces: PaceBook
-    log_file: str
-
-
-class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
+class DragDiffusionServicer(AdministrationMethods, drag_pb2_grpc.DragDiffusionServicer):
     """Implements drag.proto."""
 
-    def __init__(
-        self, workshop: Workshop, *, activity: Activity, stop_daemon: Callable[[], None]
-    ) -> None:
+    def __init__(self, workshop: Workshop) -> None:
         self._shop = workshop
         self._drags = NamedDrags()
-        self._activity = activity
-        self._stop_daemon = stop_daemon
 
     # ---- pixels ----
 
@@ -122,39 +101,7 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
         with self._statuses(context):
             return rpc.FinishDragResponse(running=self._drags.finish(request.edit_id))
 
-    # ---- the daemon ----
-
-    def GetStatus(
-        self, request: rpc.GetStatusRequest, context: grpc.ServicerContext
-    ) -> rpc.GetStatusResponse:
-        del request
-        with self._statuses(context):
-            shop = self._shop
-            total, free = shop.workbench.device_memory_bytes()
-            store = shop.workbench.store
-            stored = store.usage()
-            return rpc.GetStatusResponse(
-                version=__version__,
-                device=shop.workbench.device.name,
-                dtype=shop.workbench.device.dtype,
-                engine_ready=bool(shop.workbench.device.name),
-                device_memory_bytes=total,
-                device_memory_free_bytes=free,
-                process_memory_bytes=memory.resident_bytes(),
-                loaded_model=shop.workbench.loaded_model,
-                queue_length=shop.queue.num_edits,
-                prepared_images=len(shop.workbench.sessions),
-                prepared_bytes=shop.workbench.sessions.num_bytes,
-                buffer_bytes=shop.buffers.num_bytes,
-                log_file=shop.log_file,
-                pid=memory.process_id(),
-                idle_seconds=self._activity.idle_seconds_before,
-                store_folder=str(store.folder),
-                store_bytes=stored.num_bytes,
-                store_limit_bytes=store.max_bytes,
-                stored_images=stored.images,
-                memory_plan=shop.workbench.memory_plan,
-            )
+    # ---- models ----
 
     def ListModels(
         self, request: rpc.ListModelsRequest, context: grpc.ServicerContext
@@ -177,19 +124,10 @@ class DragDiffusionServicer(drag_pb2_grpc.DragDiffusionServicer):
             if source.kind is not catalogue.Kind.HUB:
                 raise InvalidRequest(f"{source.title} needs no download.", field="name")
             for step in download(source.location, full=request.full):
-                self._activity.touch()
+                self._shop.activity.touch()
                 yield rpc.DownloadModelEvent(
                     file=step.file, done_bytes=step.done, total_bytes=step.total
                 )
-
-    def Shutdown(
-        self, request: rpc.ShutdownRequest, context: grpc.ServicerContext
-    ) -> rpc.ShutdownResponse:
-        with self._statuses(context):
-            if request.only_if_idle and self._shop.queue.num_edits:
-                return rpc.ShutdownResponse(stopping=False)
-            context.add_callback(self._stop_daemon)  # once the answer is sent
-            return rpc.ShutdownResponse(stopping=True)
 
     # ---- shared ----
 
