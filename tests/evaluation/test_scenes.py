@@ -95,3 +95,14 @@ def test_captions_name_what_is_seen() -> None:
     scene = edit(sample(5, "landscape"), has_tree=True, sky="night")
     assert "a tree" in caption(scene)
     assert "a moon" in caption(scene)
+
+
+def test_a_denser_picture_is_the_same_scene_with_sharper_edges() -> None:
+    scene = sample(5, "ball")
+    usual, dense = render(scene).image, render(scene, 4).image
+    assert dense.shape == (4 * SIZE, 4 * SIZE, 3)
+    shrunk = dense.reshape(SIZE, 4, SIZE, 4, 3).mean(axis=(1, 3))
+    assert np.abs(shrunk - usual).mean() < 0.01
+    steepest = np.abs(np.diff(dense, axis=0)).max()
+    assert steepest > 0.8 * np.abs(np.diff(usual, axis=0)).max()  # in a quarter of the way
+    np.testing.assert_array_equal(render(scene).image, usual)

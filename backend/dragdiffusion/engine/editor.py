@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragdiffusion.engine import geometry, images, lora
+from dragdiffusion.engine import geometry, images, lora, native_detail
 from dragdiffusion.engine.config import DragConfig
 from dragdiffusion.engine.ddim import DdimSchedule, guided_noise, invert
 from dragdiffusion.engine.diffusion_model import DiffusionModel
@@ -187,6 +187,13 @@ def _invert(
 # ---- once per edit -----------------------------------------------------------------------------------------------
 
 
+class _Motion(NamedTuple):
+    """The working picture, and by how many of its rows and columns each pixel moves."""
+
+    picture: Float[Tensor, "1 3 h w"]
+    field: Float[Tensor, "2 h w"]
+
+
 def drag(
     session: EditSession, request: DragRequest, *, stop: Event, enough: Event | None = None
 ) -> Generator[EditEvent, None, EditedImage]:
@@ -204,9 +211,12 @@ def drag(
         problem = pose(session, request)
 
         # 3. Where it is wanted, the parts are put at their targets first.
+        motion = None
         if request.config.warp:
             with _timed("warp", seconds):
-                problem = replace(problem, warped=_warp(session, request, problem.space))
+                motion = _find_motion(request, problem.space)
+                start = warped_latent(session.branch, *motion, seed=request.config.seed)
+                problem = replace(problem, warped=start)
             yield StageStep(Stage.WARPING, 1, 1)
 
         # 4. Motion supervision and point tracking move the latent.
@@ -217,20 +227,35 @@ def drag(
         with _timed("denoise", seconds):
             latent = yield from _denoise(problem, moved.latent, moved.level, stop=stop)
 
-        # 6. Decode, and put the region back into the user's own pixels.
+        # 6. Decode; give back the detail that the working size lost; put the region into the user's own pixels.
         with _timed("decode", seconds):
             check_stop(stop)
             picture = session.model.decode(latent)
             edited = images.to_region_pixels(picture, problem.space)
+            detailed = _add_detail(edited, request, problem.space, picture, motion)
     yield StageStep(Stage.COMPOSITING, 1, 1)
     return EditedImage(
         region=session.region,
-        image=_composite(edited, request, session.region),
+        image=_composite(detailed, request, session.region),
         raw=edited if request.include_raw else None,
         drag_steps=moved.num_steps,
         phase_seconds=seconds,
         taken_early=moved.taken_early,
     )
+
+
+def _add_detail(
+    edited: Pixels,
+    request: DragRequest,
+    space: WorkingSpace,
+    picture: Float[Tensor, "1 3 h w"],
+    motion: _Motion | None,
+) -> Pixels:
+    """Where it is not known what came from where, nothing is added."""
+    if motion is None or edited.shape[:2] == (space.height, space.width):
+        return edited
+    carried = native_detail.compare(picture, *motion)
+    return native_detail.add_detail(edited, request.image, request.mask, space, carried)
 
 
 def _composite(edited: Pixels, request: DragRequest, region: Rectangle) -> Pixels:
@@ -262,10 +287,7 @@ def pose(session: EditSession, request: DragRequest) -> DragProblem:
     return DragProblem(session.branch, space, config, trajectories, mask, lock)
 
 
-def _warp(
-    session: EditSession, request: DragRequest, space: WorkingSpace
-) -> Float[Tensor, "1 c h w"]:
-    """z_t of the picture whose parts are moved already."""
+def _find_motion(request: DragRequest, space: WorkingSpace) -> _Motion:
     picture = images.to_working_image(request.image, space)
     ways = [
         Way(space.to_working(trajectory.handle), space.to_working(trajectory.target))
@@ -275,8 +297,7 @@ def _warp(
         editable = reach_of(ways, *picture.shape[-2:])
     else:
         editable = images.to_working_mask(request.mask, space)
-    motion = motion_field(picture, editable, ways)
-    return warped_latent(session.branch, picture, motion, seed=request.config.seed)
+    return _Motion(picture, motion_field(picture, editable, ways))
 
 
 class _Moved(NamedTuple):

@@ -45,6 +45,13 @@ def warped_picture(
 ) -> tuple[Float[Tensor, "1 3 h w"], Bool[Tensor, "h w"]]:
     """The picture with every pixel moved, and which pixels were left bare: there the surroundings are continued."""
     origins, bare = origins_of(motion)
+    return seen_from(picture, origins, bare), bare
+
+
+def seen_from(
+    picture: Float[Tensor, "1 3 h w"], origins: Float[Tensor, "2 h w"], bare: Bool[Tensor, "h w"]
+) -> Float[Tensor, "1 3 h w"]:
+    """The picture, each pixel fetched from its origin (row, col), the surroundings continued over what is bare."""
     height, width = bare.shape
     sides = torch.tensor([height, width])[:, None, None]
     places = ((origins + 0.5) * 2 / sides - 1).flip(0).permute(1, 2, 0)[None]
@@ -52,7 +59,7 @@ def warped_picture(
         picture.cpu(), places, mode="bicubic", padding_mode="border", align_corners=False
     )
     known = (~bare).float()[None, None]
-    return images.fill_unknown(moved.clamp(-1, 1) * known, known), bare
+    return images.fill_unknown(moved.clamp(-1, 1) * known, known)
 
 
 def origins_of(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,9 @@ class DragCase:
     name: str
     kind: str
     caption: str
-    image: ByteImage  # (SIZE, SIZE, 3)
+    image: ByteImage  # (side, side, 3)
     truth: ByteImage  # the same scene with the part moved
-    mask: ByteImage  # (SIZE, SIZE), 255 = may change
+    mask: ByteImage  # (side, side), 255 = may change
     point_pairs: tuple[PointPair, ...]
     part_radius: float  # px round a point that shows the part
 
@@ -53,20 +53,21 @@ class _Edit:
     offsets: tuple[ImagePoint, ...] = ((0.0, 0.0),)
 
 
-def make_cases(count: int, seed: int) -> list[DragCase]:
-    """`count` cases, the kinds in turn; the seed decides everything."""
+def make_cases(count: int, seed: int, density: int = 1) -> list[DragCase]:
+    """`count` cases, the kinds in turn, side SIZE * density; the seed decides everything else."""
     kinds = list(_PROPOSALS)
-    return [_make_case(kinds[index % len(kinds)], index, seed) for index in range(count)]
+    return [_make_case(kinds[index % len(kinds)], index, seed, density) for index in range(count)]
 
 
-def _make_case(kind: str, index: int, seed: int) -> DragCase:
+def _make_case(kind: str, index: int, seed: int, density: int) -> DragCase:
     """Draw scenes and moves until one stays inside the picture."""
     scene_kind, propose = _PROPOSALS[kind]
     for attempt in range(1000):
         lots = Lots(FIRST_HELD_OUT_SEED + 1 + (seed * 100_003 + index) * 1000 + attempt)
         proposal = propose(sample(lots.seed() + FIRST_HELD_OUT_SEED, scene_kind), lots)
         if proposal is not None:
-            return _case_of(proposal, kind, f"{index:03d}-{kind}")
+            case = _case_of(proposal, kind, f"{index:03d}-{kind}")
+            return case if density == 1 else _denser(case, proposal, density)
     raise RuntimeError(f"no {kind} case fits the picture")
 
 
@@ -87,6 +88,22 @@ def _case_of(proposal: _Edit, kind: str, name: str) -> DragCase:
         mask=_painted_mask(changed, point_pairs, proposal.part_radius),
         point_pairs=point_pairs,
         part_radius=proposal.part_radius,
+    )
+
+
+def _denser(case: DragCase, proposal: _Edit, density: int) -> DragCase:
+    """The same drag in the same scene, in a larger picture."""
+
+    def larger(point: ImagePoint) -> ImagePoint:
+        return point[0] * density, point[1] * density
+
+    return replace(
+        case,
+        image=render(proposal.before, density).image_bytes,
+        truth=render(proposal.after, density).image_bytes,
+        mask=np.kron(case.mask, np.ones((density, density), np.uint8)),
+        point_pairs=tuple((larger(handle), larger(end)) for handle, end in case.point_pairs),
+        part_radius=case.part_radius * density,
     )
 
 

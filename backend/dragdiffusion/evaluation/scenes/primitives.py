@@ -7,6 +7,8 @@ A signed distance is negative inside a shape and measured in pixels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 128  # pixels, side of a scene
+_GRAIN = 0.03  # amplitude of each of its three waves, of 1
 
 FloatArray = NDArray[np.floating[Any]]
 Window = tuple[slice, slice]  # (rows, columns) of a canvas
@@ -22,6 +25,30 @@ Window = tuple[slice, slice]  # (rows, columns) of a canvas
 _rows, _columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
 PIXEL_X: FloatArray = _columns + 0.5  # x of every pixel's centre
 PIXEL_Y: FloatArray = _rows + 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Where in every pixel the scene is sampled, from its centre, and how wide the sampled spot is (pixels)."""
+
+    right: float = 0.0
+    down: float = 0.0
+    spot: float = 1.0
+
+
+_sampling = Sampling()
+
+
+@contextmanager
+def sampled(at: Sampling) -> Iterator[None]:
+    """Meanwhile all scenes are painted as seen at these places: spots side by side make a larger picture."""
+    global _sampling
+    kept = PIXEL_X.copy(), PIXEL_Y.copy(), _sampling
+    PIXEL_X[:], PIXEL_Y[:], _sampling = PIXEL_X + at.right, PIXEL_Y + at.down, at
+    try:
+        yield
+    finally:
+        PIXEL_X[:], PIXEL_Y[:], _sampling = kept
 
 
 def rgb(red: float, green: float, blue: float) -> FloatArray:
@@ -87,8 +114,8 @@ def window(left: float, top: float, right: float, bottom: float) -> Window:
 
 
 def coverage(distance: FloatArray, softness: float = 1.0) -> FloatArray:
-    """Share of each pixel that a shape covers, from the signed distance to its edge."""
-    return np.clip(0.5 - distance / softness, 0.0, 1.0)
+    """Share of each sampled spot that a shape covers, from the signed distance to its edge; a softness of 1 is the pixel's own."""
+    return np.clip(0.5 - distance / (softness - (1 - _sampling.spot)), 0.0, 1.0)
 
 
 def blend(canvas: FloatArray, where: Window, cover: FloatArray, colour: FloatArray) -> None:
@@ -104,6 +131,7 @@ def draw_ellipse(
     margin = max(shape.radius_x, shape.radius_y) + 2 + finish.softness
     where = window(shape.x - margin, shape.y - margin, shape.x + margin, shape.y + margin)
     dx, dy = PIXEL_X[where] - shape.x, PIXEL_Y[where] - shape.y
+    colour = _grained(colour, dx, dy)
     along, across = _rotate(dx, dy, shape.tilt)
     unit = np.sqrt((along / shape.radius_x) ** 2 + (across / shape.radius_y) ** 2 + 1e-9)
     distance = (unit - 1) * min(shape.radius_x, shape.radius_y)
@@ -147,6 +175,7 @@ def draw_triangle(
     (left, top), (right, bottom) = points.min(0), points.max(0)
     where = window(left - 4, top - 4, right + 4, bottom + 4)
     height = (PIXEL_Y[where] - top) / (bottom - top + 1e-6)
+    colour = _grained(colour, PIXEL_X[where] - points[0, 0], PIXEL_Y[where] - points[0, 1])
     shaded = np.clip(colour * (1 + shade * (height - 0.5))[..., None], 0, 1)
     blend(canvas, where, coverage(_triangle_distance(points, where)), shaded)
 
@@ -154,20 +183,22 @@ def draw_triangle(
 def vertical_gradient(top: FloatArray, bottom: FloatArray, reach: float = 1.0) -> FloatArray:
     """A new canvas that goes from one colour to the other over `reach` of its height."""
     share = np.clip(PIXEL_Y / (SIZE * reach), 0, 1)[..., None]
-    return top * (1 - share) + bottom * share
+    return _grained(top * (1 - share) + bottom * share, PIXEL_X, PIXEL_Y)
 
 
 def smooth_noise(seed: int, cells: int) -> FloatArray:
     """Standard normal noise on cells x cells knots, smoothly interpolated: (SIZE, SIZE, 1)."""
     knots = np.random.default_rng(seed).normal(0, 1, (cells, cells)).astype(np.float32)
-    basis = _interpolation_basis(cells)
-    return (basis @ knots @ basis.T)[..., None]
+    rows = _interpolation_basis(cells, _sampling.down)
+    return (rows @ knots @ _interpolation_basis(cells, _sampling.right).T)[..., None]
 
 
-@lru_cache(maxsize=8)
-def _interpolation_basis(cells: int) -> FloatArray:
-    """Weights (SIZE, cells) of smoothstep interpolation between equidistant knots."""
+@lru_cache(maxsize=32)
+def _interpolation_basis(cells: int, offset: float) -> FloatArray:
+    """Weights (SIZE, cells) of smoothstep interpolation between equidistant knots, so far from the pixels' centres."""
     place = np.linspace(0, cells - 1, SIZE, dtype=np.float32)
+    if offset:
+        place = np.clip(place + np.float32(offset * (cells - 1) / (SIZE - 1)), 0, cells - 1)
     knot = np.clip(place.astype(int), 0, cells - 2)
     share = place - knot
     share = share * share * (3 - 2 * share)
@@ -176,6 +207,14 @@ def _interpolation_basis(cells: int) -> FloatArray:
     basis[rows, knot] = 1 - share
     basis[rows, knot + 1] = share
     return basis
+
+
+def _grained(colour: FloatArray, dx: FloatArray, dy: FloatArray) -> FloatArray:
+    """A texture that belongs to the surface, too fine for whole pixels: only smaller spots show it."""
+    if _sampling.spot == 1:
+        return colour
+    weave = np.sin(5.3 * dx + 2.1 * dy) + np.sin(2.3 * dx - 5.7 * dy) + np.sin(6.1 * dx - 1.3 * dy)
+    return colour + _GRAIN * weave[..., None]
 
 
 def _rotate(dx: FloatArray, dy: FloatArray, tilt: float) -> tuple[FloatArray, FloatArray]:
