@@ -18,6 +18,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from catalogues import compile_all
+
 PLUGIN_NAME = "drag_diffusion"
 PLUGIN_SOURCE = Path(__file__).resolve().parent.parent / "gimp_plugin" / PLUGIN_NAME
 PROFILE_NAME = re.compile(r"3\.\d+")  # GIMP names a profile by its stable series: 3.0, 3.2
@@ -88,6 +90,7 @@ def place(profile: Path, daemon: Path) -> Path:
     fresh = profile / f".{PLUGIN_NAME}.new"  # beside plug-ins, where GIMP does not look
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(PLUGIN_SOURCE, fresh, ignore=shutil.ignore_patterns("__pycache__"))
+    compile_all(fresh / "locale")
     command = {"command": [str(daemon), "serve"]}
     (fresh / "daemon.json").write_text(json.dumps(command) + "\n", encoding="utf-8")
     entry = fresh / f"{PLUGIN_NAME}.py"

@@ -21,6 +21,11 @@ for namespace, version in (
     gi.require_version(namespace, version)
 from gi.repository import Gimp, GLib, GObject
 
+from plugin import translation
+from plugin.translation import _
+
+translation.use(GLib.get_language_names())
+
 PROCEDURE = "plug-in-drag-diffusion"
 READWRITE = GObject.ParamFlags.READWRITE
 MODE_DEFAULT = -1
@@ -30,7 +35,7 @@ class DragDiffusion(Gimp.PlugIn):
     """The plug-in as GIMP sees it."""
 
     def do_set_i18n(self, _procedure_name):
-        return False  # English only
+        return True, translation.DOMAIN, translation.FOLDER.name
 
     def do_query_procedures(self):
         return [PROCEDURE]
@@ -45,14 +50,16 @@ class DragDiffusion(Gimp.PlugIn):
             | Gimp.ProcedureSensitivityMask.NO_DRAWABLES
             | Gimp.ProcedureSensitivityMask.NO_IMAGE
         )
-        procedure.set_menu_label("_Drag Edit…")
+        procedure.set_menu_label(_("_Drag Edit…"))
         procedure.add_menu_path("<Image>/Filters")
         procedure.set_documentation(
-            "Drag parts of the picture to where they should be (DragDiffusion)",
-            "Each open stroke of the selected path drags what lies at its first point to its last "
-            "point, along the stroke. The selection, with its feather, is the part that may "
-            "change; without one the whole layer may. The result is a new layer above the layer "
-            "that was edited. A daemon on this computer does the work; it is started if needed.",
+            _("Drag parts of the picture to where they should be (DragDiffusion)"),
+            _(
+                "Each open stroke of the selected path drags what lies at its first point to its last "
+                "point, along the stroke. The selection, with its feather, is the part that may "
+                "change; without one the whole layer may. The result is a new layer above the layer "
+                "that was edited. A daemon on this computer does the work; it is started if needed."
+            ),
             None,  # GIMP's help browser has no page about it
         )
         procedure.set_attribution("DragDiffusion for GIMP", "GPL-3.0-or-later", "2026")
@@ -63,72 +70,81 @@ class DragDiffusion(Gimp.PlugIn):
 def _add_arguments(procedure):
     procedure.add_string_argument(
         "prompt",
-        "_Picture shows",
-        "A few words about the picture, for instance “a photo of a dog”; may be empty",
+        _("_Picture shows"),
+        _("A few words about the picture, for instance “a photo of a dog”; may be empty"),
         "",
         READWRITE,
     )
     modes = Gimp.Choice.new()
-    modes.add("default", 0, "Standard", "The best result: drags and paints in turn")
+    modes.add("default", 0, _("Standard"), _("The best result: drags and paints in turn"))
     modes.add(
-        "fast", 2, "Fast", "Moves the parts and repaints them in a few steps: for a first look"
+        "fast",
+        2,
+        _("Fast"),
+        _("Moves the parts and repaints them in a few steps: for a first look"),
     )
-    modes.add("reference", 1, "As in the paper", "DragDiffusion as published, arXiv 2306.14435")
+    modes.add(
+        "reference", 1, _("As in the paper"), _("DragDiffusion as published, arXiv 2306.14435")
+    )
     procedure.add_choice_argument(
         "mode",
-        "_Method",
-        "Standard is best; fast is for a first look, without drag steps",
+        _("_Method"),
+        _("Standard is best; fast is for a first look, without drag steps"),
         modes,
         "default",
         READWRITE,
     )
     procedure.add_string_argument(
         "model",
-        "M_odel",
-        "Name, folder or .safetensors file of the model on the daemon's computer; empty: its default",
+        _("M_odel"),
+        _(
+            "Name, folder or .safetensors file of the model on the daemon's computer; empty: its default"
+        ),
         "",
         READWRITE,
     )
     procedure.add_int_argument(
         "lora-steps",
-        "Identit_y",
-        "Steps for learning this one picture before the drag: more keep its look better and take "
-        "longer; 0: none; -1: as the method has it",
+        _("Identit_y"),
+        _(
+            "Steps for learning this one picture before the drag: more keep its look better and take "
+            "longer; 0: none; -1: as the method has it"
+        ),
         *(MODE_DEFAULT, 2000, MODE_DEFAULT),
         READWRITE,
     )
     procedure.add_int_argument(
         "max-drag-steps",
-        "Iteratio_ns at most",
-        "Iterations of the drag; more if a point does not arrive; 0 or -1: as the method has it",
+        _("Iteratio_ns at most"),
+        _("Iterations of the drag; more if a point does not arrive; 0 or -1: as the method has it"),
         *(MODE_DEFAULT, 2000, MODE_DEFAULT),
         READWRITE,
     )
     procedure.add_int_argument(
         "seed",
-        "Seed n_umber",
-        "The same seed and settings give the same result; another one gives a variation",
+        _("Seed n_umber"),
+        _("The same seed and settings give the same result; another one gives a variation"),
         *(0, 2**31 - 1, 0),
         READWRITE,
     )
     procedure.add_int_argument(
         "mask-grow",
-        "_Grow selection",
-        "Pixels by which the selection is enlarged for this edit; negative: made smaller",
+        _("_Grow selection"),
+        _("Pixels by which the selection is enlarged for this edit; negative: made smaller"),
         *(-500, 500, 0),
         READWRITE,
     )
     procedure.add_int_argument(
         "mask-feather",
-        "_Feather",
-        "Pixels by which the selection's edge is softened for this edit",
+        _("_Feather"),
+        _("Pixels by which the selection's edge is softened for this edit"),
         *(0, 500, 0),
         READWRITE,
     )
     procedure.add_boolean_argument(
         "keep-points",
-        "_Keep points as a path",
-        "Points placed in the dialog go into the image as the path “Drag points”",
+        _("_Keep points as a path"),
+        _("Points placed in the dialog go into the image as the path “Drag points”"),
         True,
         READWRITE,
     )
@@ -147,8 +163,10 @@ def run(procedure, run_mode, image, drawables, config, _data):
         return procedure.new_return_values(
             Gimp.PDBStatusType.EXECUTION_ERROR,
             GLib.Error(
-                f"Drag Edit is not installed completely ({error}): run the installer of "
-                "DragDiffusion for GIMP again (install/install.sh)."
+                _(
+                    "Drag Edit is not installed completely ({error}): run the installer of "
+                    "DragDiffusion for GIMP again (install/install.sh)."
+                ).format(error=error)
             ),
         )
     timing.started = STARTED

@@ -119,6 +119,8 @@ def _make_profile(gimp: Gimp) -> None:
         subprocess.run([ROOT / "install" / "vendor.sh"], check=True)
     plug_ins = gimp.folder / "plug-ins"
     shutil.copytree(PLUGIN, plug_ins / "drag_diffusion")
+    compiler = ROOT / "install" / "catalogues.py"
+    subprocess.run([sys.executable, compiler, plug_ins / "drag_diffusion" / "locale"], check=True)
     (plug_ins / "drag_diffusion" / "daemon.json").unlink(missing_ok=True)
     shutil.copy(Path(__file__).with_name("inside_gimp.py"), gimp.folder)
     for name in ("python-eval", "file-png"):

@@ -17,6 +17,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import __version__, wire
 from plugin.edit_model import Edit, Handles, Models, PixelBuffer, Prepared, Progress, Result, View
+from plugin.translation import _
 
 CHUNK = 1 << 20  # bytes of pixels a message
 WINDOW = 1 << 24  # bytes in flight
@@ -24,16 +25,16 @@ SERVICE = "/dragdiffusion.v1.DragDiffusion/"
 BROKEN = (StreamTerminatedError, ProtocolError, ConnectionError, OSError, asyncio.TimeoutError)
 
 STAGES = {
-    rpc.STAGE_QUEUED: "Waiting for an earlier edit",
-    rpc.STAGE_LOADING_MODEL: "Loading the model",
-    rpc.STAGE_ENCODING: "Reading the picture",
-    rpc.STAGE_FINE_TUNING: "Learning what is in the picture",
-    rpc.STAGE_INVERTING: "Inverting the picture",
-    rpc.STAGE_DRAGGING: "Dragging",
-    rpc.STAGE_DENOISING: "Painting the result",
-    rpc.STAGE_SAMPLING: "Making a picture",
-    rpc.STAGE_WARPING: "Moving the parts",
-    rpc.STAGE_COMPOSITING: "Putting the result into place",
+    rpc.STAGE_QUEUED: _("Waiting for an earlier edit"),
+    rpc.STAGE_LOADING_MODEL: _("Loading the model"),
+    rpc.STAGE_ENCODING: _("Reading the picture"),
+    rpc.STAGE_FINE_TUNING: _("Learning what is in the picture"),
+    rpc.STAGE_INVERTING: _("Inverting the picture"),
+    rpc.STAGE_DRAGGING: _("Dragging"),
+    rpc.STAGE_DENOISING: _("Painting the result"),
+    rpc.STAGE_SAMPLING: _("Making a picture"),
+    rpc.STAGE_WARPING: _("Moving the parts"),
+    rpc.STAGE_COMPOSITING: _("Putting the result into place"),
 }
 
 
@@ -93,8 +94,10 @@ def check_version(version: str) -> None:
     """The plug-in and the daemon come from one installation: their first two numbers agree."""
     if version.split(".")[:2] != __version__.split(".")[:2]:
         raise DaemonError(
-            f"The plug-in is version {__version__}, but the daemon that runs is version {version}: "
-            "stop the daemon and run the installer again, so that both are the same."
+            _(
+                "The plug-in is version {ours}, but the daemon that runs is version {version}: "
+                "stop the daemon and run the installer again, so that both are the same."
+            ).format(ours=__version__, version=version)
         )
 
 
@@ -104,7 +107,7 @@ async def _connected(endpoint: Endpoint) -> AsyncIterator[_Calls]:
     if endpoint.address.startswith("unix:"):
         channel = Channel(path=endpoint.address[len("unix:") :], config=window)
     else:
-        host, _, port = endpoint.address.rpartition(":")
+        host, _colon, port = endpoint.address.rpartition(":")
         channel = Channel(host.strip("[]"), int(port), config=window)
     try:
         yield _Calls(channel, {"authorization": f"Bearer {endpoint.token}"})
@@ -112,8 +115,11 @@ async def _connected(endpoint: Endpoint) -> AsyncIterator[_Calls]:
         _raise_sentence(error, endpoint)
     except BROKEN as error:
         raise DaemonUnreachable(
-            "The daemon does not answer any more; the image is as it was. Run Drag Edit again: the "
-            "daemon is then started anew." + _log_sentence(endpoint)
+            _(
+                "The daemon does not answer any more; the image is as it was. Run Drag Edit again: the "
+                "daemon is then started anew."
+            )
+            + _log_sentence(endpoint)
         ) from error
     finally:
         channel.close()
@@ -122,24 +128,31 @@ async def _connected(endpoint: Endpoint) -> AsyncIterator[_Calls]:
 def _raise_sentence(error: GRPCError, endpoint: Endpoint) -> NoReturn:
     if error.status is Status.UNAUTHENTICATED:
         raise DaemonError(
-            "The daemon does not accept this plug-in's token: it was started by another program or "
-            "user. Stop it, then run Drag Edit again."
+            _(
+                "The daemon does not accept this plug-in's token: it was started by another program or "
+                "user. Stop it, then run Drag Edit again."
+            )
         ) from error
     if error.status is Status.UNIMPLEMENTED:
         check_version("unknown")
     if error.status is Status.UNAVAILABLE:
         raise DaemonUnreachable(
-            error.message or "The daemon is stopping: run Drag Edit again."
+            error.message or _("The daemon is stopping: run Drag Edit again.")
         ) from error
     if error.message:
         raise DaemonError(error.message) from error
     raise DaemonError(
-        f"The daemon failed ({error.status.name}).{_log_sentence(endpoint)}"
+        _("The daemon failed ({status}).").format(status=error.status.name)
+        + _log_sentence(endpoint)
     ) from error
 
 
 def _log_sentence(endpoint: Endpoint) -> str:
-    return f" Its log: {endpoint.log_file}" if endpoint.log_file else ""
+    return " " + log_sentence(endpoint.log_file) if endpoint.log_file else ""
+
+
+def log_sentence(file: object) -> str:
+    return _("Its log: {file}").format(file=file)
 
 
 class _Calls:
@@ -244,13 +257,18 @@ class _Calls:
 
 
 def _to_progress(progress: rpc.Progress) -> Progress:
-    sentence = STAGES.get(progress.stage, "Working")
+    stage = STAGES.get(progress.stage, _("Working"))
     if progress.queue_position > 1:
-        sentence += f" ({progress.queue_position} before this one)"
+        told = _("{stage} ({count} before this one) …")
     elif progress.steps > 1 and progress.step:
-        sentence += f": step {progress.step} of {progress.steps}"
+        told = _("{stage}: step {step} of {steps} …")
+    else:
+        told = _("{stage} …")
+    sentence = told.format(
+        stage=stage, count=progress.queue_position, step=progress.step, steps=progress.steps
+    )
     eta = progress.eta_seconds if progress.HasField("eta_seconds") else None
-    return Progress(sentence + " …", min(1.0, max(0.0, progress.fraction)), eta)
+    return Progress(sentence, min(1.0, max(0.0, progress.fraction)), eta)
 
 
 def _to_handles(step: rpc.DragStep) -> Handles:
@@ -279,11 +297,11 @@ _TRANSLATE: Dict[str, Callable[[Any], Any]] = {
 
 def _to_result(edited: Any, received: bytes) -> Result:
     if edited is None:
-        raise DaemonError("The daemon ended the edit without a result: see its log.")
+        raise DaemonError(_("The daemon ended the edit without a result: see its log."))
     region = edited.region
     size = region.width * region.height * 4
     if len(received) < size:
-        raise DaemonError("The daemon sent only a part of the result: see its log.")
+        raise DaemonError(_("The daemon sent only a part of the result: see its log."))
     return Result(
         region.x,
         region.y,

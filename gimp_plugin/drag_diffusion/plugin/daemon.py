@@ -28,6 +28,7 @@ from typing import Any, AsyncIterator, Callable, Dict, List, Mapping, Optional, 
 from plugin import client
 from plugin.client import DaemonError, DaemonUnreachable, Endpoint
 from plugin.edit_model import Edit, Progress
+from plugin.translation import _
 
 START_SECONDS = 180.0  # a cold disk and a slow computer: torch alone takes half a minute to import
 POLL_SECONDS = 0.2
@@ -68,10 +69,10 @@ async def list_models(installation: Installation) -> AsyncIterator[Any]:
 async def _with_daemon(
     installation: Installation, call: Callable[[Endpoint], AsyncIterator[Any]]
 ) -> AsyncIterator[Any]:
-    yield Progress("Looking for the daemon …", 0.0)
+    yield Progress(_("Looking for the daemon …"), 0.0)
     endpoint = await find(installation)
     if endpoint is None:
-        yield Progress("Starting the daemon …", 0.0)
+        yield Progress(_("Starting the daemon …"), 0.0)
         endpoint = await start(installation)
     async for event in call(endpoint):
         yield event
@@ -94,8 +95,10 @@ async def start(installation: Installation) -> Endpoint:
     """Start the daemon and wait until it answers; DaemonError with the end of its log if it does not."""
     if not installation.command:
         raise DaemonError(
-            "The daemon is not installed: run the installer of DragDiffusion for GIMP "
-            "(install/install.sh), then try again."
+            _(
+                "The daemon is not installed: run the installer of DragDiffusion for GIMP "
+                "(install/install.sh), then try again."
+            )
         )
     process = _spawn(installation)
     deadline = time.monotonic() + START_SECONDS
@@ -107,11 +110,8 @@ async def start(installation: Installation) -> Endpoint:
             break
         await asyncio.sleep(POLL_SECONDS)
     reason = _last_line(installation.log_file)
-    raise DaemonError(
-        "The daemon did not start"
-        + (f": {reason}" if reason else ".")
-        + f" Its log: {installation.log_file}"
-    )
+    told = _("The daemon did not start: {reason}") if reason else _("The daemon did not start.")
+    raise DaemonError(f"{told.format(reason=reason)} {client.log_sentence(installation.log_file)}")
 
 
 # ---- where things are ------------------------------------------------------------------------------
@@ -231,8 +231,10 @@ def _spawn(installation: Installation) -> "subprocess.Popen[bytes]":
             )
     except OSError as error:
         raise DaemonError(
-            f"The daemon could not be started: {command[0]}: {error.strerror}. Run the installer of "
-            "DragDiffusion for GIMP again (install/install.sh)."
+            _(
+                "The daemon could not be started: {program}: {reason}. Run the installer of "
+                "DragDiffusion for GIMP again (install/install.sh)."
+            ).format(program=command[0], reason=error.strerror)
         ) from error
 
 

@@ -30,6 +30,7 @@ from plugin.points import Points
 from plugin.presets import Presets
 from plugin.settings_panel import SettingsPanel
 from plugin.subject import Subject, usable_drags
+from plugin.translation import _
 
 SMALL = 1024  # pixels, longer side of the first picture: GIMP's limit for a thumbnail
 LARGEST_SOURCE = 50_000_000  # pixels of a layer that is kept a second time for a closer look
@@ -141,14 +142,15 @@ class DragDialog:
 
     def _make_hint(self) -> str:
         if self._state == LOOKING:
-            shown = "Before" if self._tools.shows_before else "After"
-            return f"{shown} the drag; B changes between the two."
+            if self._tools.shows_before:
+                return _("Before the drag; B changes between the two.")
+            return _("After the drag; B changes between the two.")
         if self._state == WORKING:
-            return "Cancel stops at once and changes nothing."
+            return _("Cancel stops at once and changes nothing.")
         if self._note:
             return self._note
         if not self._points.drags:
-            return (
+            return _(
                 "Press the mouse on the part to move, pull it to where it should go, and release. "
                 "With Shift it follows the curve that you draw."
             )
@@ -177,16 +179,16 @@ class DragDialog:
             messages.show_error(error, self._dialog)
             return
         self._state = WORKING
-        self._status.set_stage("Starting …")
+        self._status.set_stage(_("Starting …"))
         self._refresh()
 
     def _take(self) -> None:
         self._background.take_now()
-        self._status.set_stage("Taking what is reached …")
+        self._status.set_stage(_("Taking what is reached …"))
 
     def _stop(self) -> None:
         self._background.cancel()
-        self._to_points("Cancelled; the image is as it was.")
+        self._to_points(_("Cancelled; the image is as it was."))
 
     def _try_again(self) -> None:
         self._to_points(self._ready_sentence())
@@ -199,7 +201,9 @@ class DragDialog:
         self._view.widget.grab_focus()
 
     def _ready_sentence(self) -> str:
-        return "The picture is prepared: a drag begins at once." * self._background.is_prepared
+        if not self._background.is_prepared:
+            return ""
+        return _("The picture is prepared: a drag begins at once.")
 
     def _choose(self) -> None:
         if self._state != WORKING:
@@ -247,9 +251,9 @@ class DragDialog:
             return
         handles, numbers = self._handles, ""
         if not self._background.has_drag_begun:
-            numbers = "(preparing)"
+            numbers = _("(preparing)")
         elif handles.step:
-            numbers = f"loss {handles.loss:.4g}"
+            numbers = _("loss {loss:.4g}").format(loss=handles.loss)
         self._status.set_progress(progress, numbers)
         if self._state == WORKING:
             self._refresh()
@@ -261,9 +265,9 @@ class DragDialog:
             self._show_result(event)
         elif isinstance(event, Failed) and not event.while_dragging:
             sentence, _step = messages.explain(event.error)
-            self._status.set_stage(f"Not prepared: {sentence}")
+            self._status.set_stage(_("Not prepared: {sentence}").format(sentence=sentence))
         else:
-            self._to_points("The points are still here.")
+            self._to_points(_("The points are still here."))
             messages.show_error(getattr(event, "error", event), self._dialog)
 
     def _show_result(self, done: Any) -> None:
@@ -305,9 +309,9 @@ class DragDialog:
 
     def _may_close(self) -> bool:
         return self._strip is None or messages.confirm(
-            "Close without inserting a result?",
-            "The results of this dialog are lost; the image is as it was.",
-            "Close _without",
+            _("Close without inserting a result?"),
+            _("The results of this dialog are lost; the image is as it was."),
+            _("Close _without"),
             self._dialog,
         )
 

@@ -10,6 +10,7 @@ from plugin import messages
 from plugin.canvas_input import CanvasInput, make_button
 from plugin.edit_model import Progress, remaining_text
 from plugin.settings_panel import BOTH
+from plugin.translation import _
 
 GAP = 6
 MARGIN = 12
@@ -20,19 +21,25 @@ INSERT = int(Gtk.ResponseType.OK)
 CLOSE = int(Gtk.ResponseType.CLOSE)
 
 BUTTONS: Dict[int, Tuple[str, Tuple[int, ...], str]] = {
-    CLOSE: ("_Close", (EDITING, WORKING, LOOKING), "Close without changing the image"),
+    CLOSE: (_("_Close"), (EDITING, WORKING, LOOKING), _("Close without changing the image")),
     STOP: (
-        "Cance_l",
+        _("Cance_l"),
         (WORKING,),
-        "Stop the drag; the points stay, the image is as it was (Escape)",
+        _("Stop the drag; the points stay, the image is as it was (Escape)"),
     ),
-    TAKE: ("_Take it now", (WORKING,), "Stop dragging and make the result of what is reached"),
-    AGAIN: ("Try _again", (LOOKING,), "Back to the points; the picture stays prepared"),
-    DRAG: ("_Drag", (EDITING,), "Drag each red point along its arrow"),
+    TAKE: (
+        _("_Take it now"),
+        (WORKING,),
+        _("Stop dragging and make the result of what is reached"),
+    ),
+    AGAIN: (_("Try _again"), (LOOKING,), _("Back to the points; the picture stays prepared")),
+    DRAG: (_("_Drag"), (EDITING,), _("Drag each red point along its arrow")),
     INSERT: (
-        "_Insert as layer",
+        _("_Insert as layer"),
         (LOOKING,),
-        "Put the result that is shown into the image as a layer above yours; one undo removes it",
+        _(
+            "Put the result that is shown into the image as a layer above yours; one undo removes it"
+        ),
     ),
 }
 DEFAULTS = {EDITING: DRAG, WORKING: STOP, LOOKING: INSERT}
@@ -106,20 +113,20 @@ class Tools:
     ) -> None:
         self.widget = Gtk.Box(spacing=2)
         self._undo = make_button(
-            "edit-undo", "Undo the last change of the points (Ctrl+Z)", hands.undo
+            "edit-undo", _("Undo the last change of the points (Ctrl+Z)"), hands.undo
         )
-        self._redo = make_button("edit-redo", "Redo (Ctrl+Y or Ctrl+Shift+Z)", hands.redo)
-        self._delete = make_button("edit-delete", "Delete the chosen arrow (Delete)", delete)
+        self._redo = make_button("edit-redo", _("Redo (Ctrl+Y or Ctrl+Shift+Z)"), hands.redo)
+        self._delete = make_button("edit-delete", _("Delete the chosen arrow (Delete)"), delete)
         zooms = [
-            make_button("zoom-out", "Smaller (-, or the wheel)", lambda: hands.zoom(0.8)),
-            make_button("zoom-in", "Larger (+, or the wheel)", lambda: hands.zoom(1.25)),
-            make_button("zoom-original", "Pixel by pixel (1)", hands.zoom_to_pixels),
-            make_button("zoom-fit-best", "The whole layer (0)", hands.zoom_to_fit),
+            make_button("zoom-out", _("Smaller (-, or the wheel)"), lambda: hands.zoom(0.8)),
+            make_button("zoom-in", _("Larger (+, or the wheel)"), lambda: hands.zoom(1.25)),
+            make_button("zoom-original", _("Pixel by pixel (1)"), hands.zoom_to_pixels),
+            make_button("zoom-fit-best", _("The whole layer (0)"), hands.zoom_to_fit),
         ]
         for button in (self._undo, self._redo, self._delete, _line(), *zooms):
             self.widget.pack_start(button, False, False, 0)
-        self._before = Gtk.ToggleButton.new_with_mnemonic("_Before")
-        self._before.set_tooltip_text("Show the picture as it was, to compare (B)")
+        self._before = Gtk.ToggleButton.new_with_mnemonic(_("_Before"))
+        self._before.set_tooltip_text(_("Show the picture as it was, to compare (B)"))
         self._before.set_focus_on_click(False)
         self._before.set_no_show_all(True)
         self._before.connect("toggled", lambda _button: on_before())
@@ -153,10 +160,12 @@ def make_window(title: str) -> Any:
 
 
 def make_keep_button(config: Any) -> Any:
-    button = Gtk.CheckButton.new_with_mnemonic("_Keep points as a path")
+    button = Gtk.CheckButton.new_with_mnemonic(_("_Keep points as a path"))
     button.set_tooltip_text(
-        "Points that you place here go into the image as the path “Drag points”, together with "
-        "the result"
+        _(
+            "Points that you place here go into the image as the path “Drag points”, together with "
+            "the result"
+        )
     )
     config.bind_property("keep-points", button, "active", BOTH)
     return button

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import List, Optional, Sequence, Tuple
 
 from plugin import __version__
+from plugin.translation import _, ngettext
 
 PARASITE_NAME = "drag-diffusion-edit"
 MODE_DEFAULT = -1  # of a number in the settings: the mode's own default
@@ -73,27 +74,39 @@ def check_layers(layers: Sequence[LayerState], has_floating_selection: bool = Fa
     """The one layer that can be edited, or the reason why there is none."""
     if has_floating_selection:
         raise EditError(
-            "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Selection), "
-            "then run Drag Edit again."
+            _(
+                "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Selection), "
+                "then run Drag Edit again."
+            )
         )
     if not layers:
-        raise EditError("No layer is selected: select the layer to edit in the Layers dialog.")
+        raise EditError(_("No layer is selected: select the layer to edit in the Layers dialog."))
     if len(layers) > 1:
         raise EditError(
-            f"{len(layers)} layers are selected: select only the one to edit in the Layers dialog."
+            _(
+                "{count} layers are selected: select only the one to edit in the Layers dialog."
+            ).format(count=len(layers))
         )
     layer = layers[0]
     if layer.kind == "mask":
         raise EditError(
-            f"The mask of layer “{layer.name}” is being edited: click the layer's picture beside "
-            "the mask in the Layers dialog."
+            _(
+                "The mask of layer “{layer}” is being edited: click the layer's picture beside "
+                "the mask in the Layers dialog."
+            ).format(layer=layer.name)
         )
     if layer.kind != "layer":
-        raise EditError(f"“{layer.name}” is a channel: select a layer in the Layers dialog.")
+        raise EditError(
+            _("“{layer}” is a channel: select a layer in the Layers dialog.").format(
+                layer=layer.name
+            )
+        )
     if layer.pixels_locked:
         raise EditError(
-            f"The pixels of layer “{layer.name}” are locked: unlock them in the Layers dialog, or "
-            "select another layer."
+            _(
+                "The pixels of layer “{layer}” are locked: unlock them in the Layers dialog, or "
+                "select another layer."
+            ).format(layer=layer.name)
         )
     return layer
 
@@ -118,7 +131,7 @@ class Stroke:
     closed: bool = False
 
     def __str__(self) -> str:
-        return f"Stroke {self.number} of path “{self.path}”"
+        return _("Stroke {number} of path “{path}”").format(number=self.number, path=self.path)
 
 
 @dataclass(frozen=True)
@@ -133,8 +146,10 @@ def to_drags(strokes: Sequence[Stroke], layer: LayerState) -> Tuple[Drag, ...]:
     """One drag a stroke, in layer pixels; or the reason why a stroke is none."""
     if not strokes:
         raise EditError(
-            "Draw a path first: with the Paths tool, click the point to move, then click where it "
-            "should go. Shift+click begins the next pair."
+            _(
+                "Draw a path first: with the Paths tool, click the point to move, then click where it "
+                "should go. Shift+click begins the next pair."
+            )
         )
     return tuple(_to_drag(stroke, layer) for stroke in strokes)
 
@@ -142,25 +157,37 @@ def to_drags(strokes: Sequence[Stroke], layer: LayerState) -> Tuple[Drag, ...]:
 def _to_drag(stroke: Stroke, layer: LayerState) -> Drag:
     if stroke.closed:
         raise EditError(
-            f"{stroke} is closed: a drag needs an open stroke, from the point to move to where it "
-            "should go."
+            _(
+                "{stroke} is closed: a drag needs an open stroke, from the point to move to where it "
+                "should go."
+            ).format(stroke=stroke)
         )
     if len(stroke.anchors) < 2:
         raise EditError(
-            f"{stroke} has only one point: add a second one where the first should go, or delete "
-            "it."
+            _(
+                "{stroke} has only one point: add a second one where the first should go, or delete "
+                "it."
+            ).format(stroke=stroke)
         )
     points = tuple((x - layer.x, y - layer.y) for x, y in _polyline(stroke.anchors))
     if _length(points) < 1:
         raise EditError(
-            f"{stroke} ends where it begins: move its last point to where it should go."
+            _("{stroke} ends where it begins: move its last point to where it should go.").format(
+                stroke=stroke
+            )
         )
     if not layer.contains(points[0]):
-        raise EditError(f"{stroke} begins outside layer “{layer.name}”: begin it on the layer.")
+        raise EditError(
+            _("{stroke} begins outside layer “{layer}”: begin it on the layer.").format(
+                stroke=stroke, layer=layer.name
+            )
+        )
     if not layer.contains(points[-1]):
         raise EditError(
-            f"{stroke} ends outside layer “{layer.name}”: end it on the layer, or enlarge the "
-            "layer (Layer ▸ Layer to Image Size)."
+            _(
+                "{stroke} ends outside layer “{layer}”: end it on the layer, or enlarge the "
+                "layer (Layer ▸ Layer to Image Size)."
+            ).format(stroke=stroke, layer=layer.name)
         )
     return Drag(str(stroke), points)
 
@@ -211,16 +238,20 @@ def check_selection(drags: Sequence[Drag], mask: PixelBuffer, layer: LayerState)
     """Every handle must lie where the selection lets the picture change."""
     if mask.rows.count(0) == len(mask.rows):
         raise EditError(
-            f"The selection lies outside layer “{layer.name}”: select the part of the layer that "
-            "may change, or select nothing (Select ▸ None)."
+            _(
+                "The selection lies outside layer “{layer}”: select the part of the layer that "
+                "may change, or select nothing (Select ▸ None)."
+            ).format(layer=layer.name)
         )
     for drag in drags:
         column, row = int(drag.points[0][0]), int(drag.points[0][1])
         if not mask.rows[row * mask.width + column]:
             raise EditError(
-                f"{drag.stroke} begins outside the selection: the selection is the part that may "
-                "change, so it must hold the point to move. Enlarge it, or select nothing "
-                "(Select ▸ None)."
+                _(
+                    "{stroke} begins outside the selection: the selection is the part that may "
+                    "change, so it must hold the point to move. Enlarge it, or select nothing "
+                    "(Select ▸ None)."
+                ).format(stroke=drag.stroke)
             )
 
 
@@ -262,7 +293,9 @@ class Edit:
 def check_drags(edit: Edit) -> None:
     """Whether the edit's drags can be dragged; EditError with the reason if not."""
     if not edit.drags:
-        raise EditError("There is no point to drag: press the mouse on the part to move, and pull.")
+        raise EditError(
+            _("There is no point to drag: press the mouse on the part to move, and pull.")
+        )
     if edit.mask is not None:
         check_selection(edit.drags, edit.mask, edit.layer)
 
@@ -274,9 +307,20 @@ def can_prepare(edit: Edit) -> bool:
 
 def describe(drags: Sequence[Drag], is_masked: bool) -> str:
     """What is going to happen: "2 drags; only the selection may change."."""
-    count = "1 drag" if len(drags) == 1 else f"{len(drags)} drags"
-    area = "only the selection may change" if is_masked else "the whole layer may change"
-    return f"{count}; {area}."
+    count = len(drags)
+    if is_masked:
+        told = ngettext(
+            "{count} drag; only the selection may change.",
+            "{count} drags; only the selection may change.",
+            count,
+        )
+    else:
+        told = ngettext(
+            "{count} drag; the whole layer may change.",
+            "{count} drags; the whole layer may change.",
+            count,
+        )
+    return told.format(count=count)
 
 
 # ---- what comes back -------------------------------------------------------------------------------
@@ -356,7 +400,7 @@ def to_parasite(edit: Edit, result: Result) -> bytes:
 
 
 def layer_name(edit: Edit) -> str:
-    return f"Drag edit: {edit.layer.name}"
+    return _("Drag edit: {layer}").format(layer=edit.layer.name)
 
 
 def remaining_text(eta_seconds: Optional[float]) -> str:
@@ -364,8 +408,8 @@ def remaining_text(eta_seconds: Optional[float]) -> str:
     if eta_seconds is None or eta_seconds < 1:
         return ""
     if eta_seconds < 90:
-        return f"about {round(eta_seconds)} s left"
-    return f"about {round(eta_seconds / 60)} min left"
+        return _("about {count} s left").format(count=round(eta_seconds))
+    return _("about {count} min left").format(count=round(eta_seconds / 60))
 
 
 def summary(result: Result) -> str:
@@ -373,6 +417,18 @@ def summary(result: Result) -> str:
     run = json.loads(result.run)
     seconds = sum(phase.get("seconds", 0.0) for phase in run.get("phases", []))
     iterations = run.get("drag_steps", 0)
-    done = f"{iterations} iterations" if iterations else "Done"  # fast mode has none
-    early = ", taken early" if run.get("taken_early") else ""
-    return f"{done} in {seconds:.0f} s on {run.get('device', '?')}{early}."
+    if not iterations:  # fast mode has none
+        told = _("Done in {seconds:.0f} s on {device}.")
+    elif run.get("taken_early"):
+        told = ngettext(
+            "{count} iteration in {seconds:.0f} s on {device}, taken early.",
+            "{count} iterations in {seconds:.0f} s on {device}, taken early.",
+            iterations,
+        )
+    else:
+        told = ngettext(
+            "{count} iteration in {seconds:.0f} s on {device}.",
+            "{count} iterations in {seconds:.0f} s on {device}.",
+            iterations,
+        )
+    return told.format(count=iterations, seconds=seconds, device=run.get("device", "?"))

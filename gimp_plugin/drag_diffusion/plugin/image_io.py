@@ -12,6 +12,7 @@ from typing import Any, Callable, Generator, Iterator, Optional, Sequence, Tuple
 from gi.repository import Gegl, Gimp
 
 from plugin.edit_model import PARASITE_NAME, EditError, LayerState, PixelBuffer
+from plugin.translation import _
 
 SRGB = "R'G'B'A u8"  # whatever the image's precision and profile
 COVERAGE = "Y u8"  # linear, as the selection is
@@ -169,7 +170,7 @@ def insert_layer(
 ) -> Any:
     """Put the pixels above the source layer, `offset` from its corner, in one undo step; with what `keep` adds."""
     if not image.is_valid():
-        raise EditError("The image was closed while the edit ran, so its result has no place.")
+        raise EditError(_("The image was closed while the edit ran, so its result has no place."))
     parent, position, corner = _place(image, source)
     layer = _make_layer(image, name, pixels)
     layer.set_offsets(corner[0] + offset[0], corner[1] + offset[1])
@@ -183,7 +184,7 @@ def insert_layer(
             keep()
     if not inserted:
         layer.delete()
-        raise EditError("GIMP did not accept the new layer: see its error console.")
+        raise EditError(_("GIMP did not accept the new layer: see its error console."))
     # GIMP selects the new layer, but the next drag is from the user's own again: this one is only a part.
     if selected:
         image.set_selected_layers(selected)

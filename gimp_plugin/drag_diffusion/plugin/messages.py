@@ -10,8 +10,9 @@ from gi.repository import Gdk, Gimp, Gtk
 
 from plugin import __version__
 from plugin.edit_model import EditError
+from plugin.translation import _
 
-TITLE = "Drag Edit"
+TITLE = _("Drag Edit")
 COPY = 1  # response of the button
 WIDTH = 62  # characters
 
@@ -29,8 +30,8 @@ def show_error(error: BaseException, parent: Any = None) -> None:
     dialog.set_title(TITLE)
     details = describe(error)
     dialog.get_message_area().pack_start(_details(details), True, True, 0)
-    dialog.add_button("C_opy details", COPY)
-    dialog.add_button("_Close", Gtk.ResponseType.CLOSE)
+    dialog.add_button(_("C_opy details"), COPY)
+    dialog.add_button(_("_Close"), Gtk.ResponseType.CLOSE)
     dialog.set_default_response(Gtk.ResponseType.CLOSE)
     while dialog.run() == COPY:
         _copy(details)
@@ -40,16 +41,18 @@ def show_error(error: BaseException, parent: Any = None) -> None:
 def explain(error: BaseException) -> Tuple[str, str]:
     """The reason, and what to do next where the reason does not say it."""
     if isinstance(error, EditError):
-        return str(error), "The image is as it was."
+        return str(error), _("The image is as it was.")
     from plugin.client import DaemonError  # loads the vendored packages
 
     if isinstance(error, DaemonError):
         return str(error), (
-            "The image is as it was. If this stays so, type “dragdiffusion doctor” in a terminal: it "
-            "looks for the cause."
+            _(
+                "The image is as it was. If this stays so, type “dragdiffusion doctor” in a terminal: it "
+                "looks for the cause."
+            )
         )
-    return f"Drag Edit failed, the image is as it was: {error!r}", (
-        "This is a defect of the plug-in. Copy the details and report them where you got it."
+    return _("Drag Edit failed, the image is as it was: {error!r}").format(error=error), (
+        _("This is a defect of the plug-in. Copy the details and report them where you got it.")
     )
 
 
@@ -73,7 +76,7 @@ def confirm(question: str, more: str, yes: str, parent: Any) -> bool:
         secondary_text=more,
     )
     dialog.set_title(TITLE)
-    dialog.add_button("_Go back", Gtk.ResponseType.CANCEL)
+    dialog.add_button(_("_Go back"), Gtk.ResponseType.CANCEL)
     dialog.add_button(yes, Gtk.ResponseType.OK)
     confirmed = dialog.run() == Gtk.ResponseType.OK
     dialog.destroy()
@@ -85,7 +88,7 @@ def _details(text: str) -> Any:
     view.get_buffer().set_text(text)
     window = Gtk.ScrolledWindow(min_content_height=140, min_content_width=460)
     window.add(view)
-    expander = Gtk.Expander(label="Details")
+    expander = Gtk.Expander(label=_("Details"))
     expander.add(window)
     expander.show_all()
     return expander

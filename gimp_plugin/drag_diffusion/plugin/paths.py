@@ -7,8 +7,9 @@ from typing import Any, List, Sequence, Tuple
 from gi.repository import Gimp
 
 from plugin.edit_model import Anchor, Drag, LayerState, Stroke
+from plugin.translation import _
 
-KEPT_NAME = "Drag points"
+KEPT_NAME = _("Drag points")
 
 
 def read_strokes(image: Any) -> Tuple[Stroke, ...]:

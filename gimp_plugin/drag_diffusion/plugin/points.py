@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from typing import List, Optional, Sequence, Tuple
 
 from plugin.edit_model import Drag, LayerState, Point
+from plugin.translation import _
 
 SHORTEST = 1.0  # pixels; a shorter drag is none
 CURVE_SPACING = 3.0  # pixels between two points of a curve drawn by hand
-NAME = "Arrow"
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,8 @@ class Points:
 
     def _next_name(self) -> str:
         taken = {drag.stroke for drag in self.drags}
-        return next(f"{NAME} {n}" for n in range(1, len(taken) + 2) if f"{NAME} {n}" not in taken)
+        names = (_("Arrow {number}").format(number=n) for n in range(1, len(taken) + 2))
+        return next(name for name in names if name not in taken)
 
     def _replace(self, index: int, points: Tuple[Point, ...]) -> None:
         drags = list(self.drags)

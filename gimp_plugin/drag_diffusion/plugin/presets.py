@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
 from plugin.edit_model import EditError
+from plugin.translation import _
 
 VERSION = 1
 Values = Dict[str, Any]  # by the name of the procedure's argument
@@ -32,7 +33,7 @@ class Presets:
     def save(self, name: str, values: Mapping[str, Any]) -> None:
         name = name.strip()
         if not name:
-            raise EditError("A preset needs a name: type one, then save again.")
+            raise EditError(_("A preset needs a name: type one, then save again."))
         self._presets[name] = dict(values)
         self._write()
 
@@ -51,8 +52,10 @@ class Presets:
             fresh.replace(self._file)
         except OSError as error:
             raise EditError(
-                f"The presets could not be saved in {self._file}: {error.strerror}. Make room or "
-                "give yourself leave to write there, then save again."
+                _(
+                    "The presets could not be saved in {file}: {reason}. Make room or "
+                    "give yourself leave to write there, then save again."
+                ).format(file=self._file, reason=error.strerror)
             ) from error
 
 

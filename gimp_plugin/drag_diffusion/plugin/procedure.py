@@ -13,8 +13,9 @@ from gi.repository import Gimp, GLib
 
 from plugin import edit_model, image_io, subject
 from plugin.edit_model import Edit, EditError, Progress, Result
+from plugin.translation import _
 
-TITLE = "Drag Edit"
+TITLE = _("Drag Edit")
 
 
 def run(procedure: Any, run_mode: Any, image: Any, drawables: Sequence[Any], config: Any) -> Any:
@@ -97,6 +98,10 @@ def _failure(procedure: Any, error: Exception, interactive: bool) -> Any:
 
         messages.show_error(error)
         return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
-    sentence = f"Drag Edit failed, the image is as it was: {error!r}" if is_defect else str(error)
+    sentence = (
+        _("Drag Edit failed, the image is as it was: {error!r}").format(error=error)
+        if is_defect
+        else str(error)
+    )
     told = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), sentence, 0)
     return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, told)

@@ -9,6 +9,7 @@ from gi.repository import GLib, Gtk
 from plugin import timing
 from plugin.canvas_view import Part, make_thumbnail, result_part
 from plugin.session import Done
+from plugin.translation import _
 
 SIDE = 72  # GTK pixels of a picture
 
@@ -77,7 +78,9 @@ class ResultStrip:
         image = Gtk.Image.new_from_gicon(small, Gtk.IconSize.DIALOG)
         image.set_pixel_size(max(small.get_width(), small.get_height()) // factor)
         button.add(image)
-        name = f"Result {len(self._results)}"
-        button.set_tooltip_text(f"{name}: show it; “Insert as layer” takes the one that is shown")
+        name = _("Result {number}").format(number=len(self._results))
+        button.set_tooltip_text(
+            _("{name}: show it; “Insert as layer” takes the one that is shown").format(name=name)
+        )
         button.get_accessible().set_name(name)
         return button

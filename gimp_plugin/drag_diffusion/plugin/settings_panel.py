@@ -9,6 +9,7 @@ from gi.repository import Gimp, GObject, Gtk
 from plugin import messages
 from plugin.edit_model import MODE_DEFAULT, EditError
 from plugin.presets import Presets, Values
+from plugin.translation import _
 
 KEPT = (
     "prompt",
@@ -23,8 +24,10 @@ KEPT = (
 BOTH = GObject.BindingFlags.BIDIRECTIONAL | GObject.BindingFlags.SYNC_CREATE
 GAP = 6
 SENTENCES = {  # where those of the arguments are for scripts
-    "lora-steps": "Steps for learning this one picture before the drag: more keep its look better and take longer.",
-    "max-drag-steps": "Iterations at most: raise it if a point does not arrive.",
+    "lora-steps": _(
+        "Steps for learning this one picture before the drag: more keep its look better and take longer."
+    ),
+    "max-drag-steps": _("Iterations at most: raise it if a point does not arrive."),
 }
 WIDTH = 38  # characters of a sentence
 
@@ -59,11 +62,11 @@ class SettingsPanel:
             shape.attach(self._label(name, spin), 0, row, 1, 1)
             shape.attach(spin, 1, row, 1, 1)
         shape.set_sensitive(has_selection)
-        sentence = (
+        sentence = _(
             "Pixels by which the selection is enlarged, and its edge softened, for this edit."
         )
         if not has_selection:
-            sentence = "Nothing is selected: the whole layer may change."
+            sentence = _("Nothing is selected: the whole layer may change.")
         return [
             self._row("prompt", self._entry("prompt")),
             self._row("mode", self._modes()),
@@ -82,8 +85,8 @@ class SettingsPanel:
             0,
         )
         box.pack_start(self._row("seed", self._spin("seed")), False, False, 0)
-        expander = Gtk.Expander(label="Ad_vanced", use_underline=True)
-        expander.set_tooltip_text("Steps and seed: the method's own values are good ones")
+        expander = Gtk.Expander(label=_("Ad_vanced"), use_underline=True)
+        expander.set_tooltip_text(_("Steps and seed: the method's own values are good ones"))
         expander.add(box)
         return expander
 
@@ -121,7 +124,7 @@ class SettingsPanel:
         entry = self._model_names.get_child()
         entry.set_width_chars(12)
         entry.set_activates_default(True)
-        entry.set_placeholder_text("the daemon's default")
+        entry.set_placeholder_text(_("the daemon's default"))
         self._config.bind_property("model", entry, "text", BOTH)
         return self._model_names
 
@@ -142,20 +145,20 @@ class SettingsPanel:
     def _number_or_automatic(self, name: str) -> Any:
         spec = self._arguments[name]
         box = Gtk.Box(spacing=GAP)
-        check = Gtk.CheckButton.new_with_label("automatic")
+        check = Gtk.CheckButton.new_with_label(_("automatic"))
         spin = Gtk.SpinButton.new_with_range(0, spec.maximum, 10)
         spin.set_width_chars(5)
         box.pack_start(check, False, False, 0)
         box.pack_start(spin, False, False, 0)
 
-        def read(*_: Any) -> None:
+        def read(*_event: Any) -> None:
             value = self._config.get_property(name)
             check.set_active(value == MODE_DEFAULT)
             spin.set_sensitive(value != MODE_DEFAULT)
             if value != MODE_DEFAULT:
                 spin.set_value(value)
 
-        def write(*_: Any) -> None:
+        def write(*_event: Any) -> None:
             value = MODE_DEFAULT if check.get_active() else int(spin.get_value())
             if value != self._config.get_property(name):
                 self._config.set_property(name, value)
@@ -171,19 +174,19 @@ class SettingsPanel:
     def _preset_row(self) -> Any:
         self._preset_names = Gtk.ComboBoxText.new_with_entry()
         self._preset_names.set_tooltip_text(
-            "Choose a preset to load it, or type a name to save one"
+            _("Choose a preset to load it, or type a name to save one")
         )
         entry = self._preset_names.get_child()
         entry.set_width_chars(9)
         self._preset_names.connect("changed", self._load)
-        label = Gtk.Label.new_with_mnemonic("Pr_esets")
+        label = Gtk.Label.new_with_mnemonic(_("Pr_esets"))
         label.set_mnemonic_widget(entry)
         box = Gtk.Box(spacing=GAP)
         box.pack_start(label, False, False, 0)
         box.pack_start(self._preset_names, True, True, 0)
         for label, tooltip, act in (
-            ("_Save", "Save the settings under this name", self._save),
-            ("_Remove", "Remove the preset of this name", self._delete),
+            (_("_Save"), _("Save the settings under this name"), self._save),
+            (_("_Remove"), _("Remove the preset of this name"), self._delete),
         ):
             button = Gtk.Button.new_with_mnemonic(label)
             button.set_tooltip_text(tooltip)

@@ -18,6 +18,7 @@ from plugin.edit_model import (
     Settings,
     Stroke,
 )
+from plugin.translation import _
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Subject:
 def gather(image: Any, drawables: Sequence[Any]) -> Subject:
     """The one layer that can be edited and the strokes of its path; EditError where there is no such layer."""
     if image is None:
-        raise EditError("No picture is open: open one first.")
+        raise EditError(_("No picture is open: open one first."))
     states = [image_io.read_state(drawable) for drawable in drawables]
     state = edit_model.check_layers(states, image.get_floating_sel() is not None)
     return Subject(image, drawables[0], state, paths.read_strokes(image))
