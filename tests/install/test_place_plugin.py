@@ -18,7 +18,9 @@ def place_plugin() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(source.parent)  # as it is when the file is run
+        spec.loader.exec_module(module)
     return module
 
 
@@ -73,6 +75,8 @@ def test_placing_twice_leaves_one_complete_executable_plugin(place_plugin, tmp_p
 
     assert os.access(placed / "drag_diffusion.py", os.X_OK)
     assert (placed / "plugin").is_dir()
+    for language in ("de", "zh_CN"):
+        assert (placed / "locale" / language / "LC_MESSAGES" / "drag-diffusion.mo").is_file()
     assert not stale.exists()
     assert json.loads((placed / "daemon.json").read_text()) == {"command": [str(daemon), "serve"]}
     assert [folder.name for folder in (tmp_path / "plug-ins").iterdir()] == ["drag_diffusion"]
