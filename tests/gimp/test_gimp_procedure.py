@@ -183,6 +183,20 @@ def test_filters_on_the_layer_are_part_of_what_is_dragged(gimp, fake_daemon):
     assert told["images"] == 1
 
 
+def test_names_and_prompts_in_every_script_are_kept(gimp, fake_daemon):
+    del fake_daemon
+    told = gimp.batch("""
+        image = new_image()
+        layer = new_layer(image, "Mädchen 猫")
+        new_path(image, [(40, 30), (60, 40)])
+        result["call"] = call(image, [layer], prompt="Hündin “Λ”")
+        result["record"] = read_record(image.get_layers()[0])
+    """)
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["record"]["source_layer"] == "Mädchen 猫"
+    assert told["record"]["settings"]["prompt"] == "Hündin “Λ”"
+
+
 def test_the_last_values_are_used_again(gimp, fake_daemon):
     told = gimp.batch("""
         image = new_image()
@@ -211,10 +225,10 @@ def test_the_layer_follows_a_source_that_was_moved_or_removed_meanwhile(gimp):
         layer = new_layer(image)
         new_layer(image, "Top")
         layer.set_offsets(40, 50)
-        moved = image_io.insert_layer(image, layer, "New", (3, 4), pixel, b"{}")
+        moved = image_io.insert_layer(image, layer, "New", (3, 4), pixel, {})
         result["moved"] = list(moved.get_offsets())[1:], image.get_item_position(moved)
         image.remove_layer(layer)
-        removed = image_io.insert_layer(image, layer, "New", (3, 4), pixel, b"{}")
+        removed = image_io.insert_layer(image, layer, "New", (3, 4), pixel, {})
         result["removed"] = list(removed.get_offsets())[1:], image.get_item_position(removed)
         result["pixels"] = list(pixels(removed))
         """,
@@ -232,7 +246,7 @@ def test_an_image_that_was_closed_meanwhile(gimp):
         layer = new_layer(image)
         image.delete()
         try:
-            image_io.insert_layer(image, layer, "New", (3, 4), pixel, b"{}")
+            image_io.insert_layer(image, layer, "New", (3, 4), pixel, {})
         except EditError as error:
             result["told"] = str(error)
         """,

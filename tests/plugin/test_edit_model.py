@@ -229,16 +229,6 @@ def test_what_is_left_to_the_mode_is_unset(drag_steps):
     assert not preparation.hyper_parameters.ListFields()
 
 
-def test_the_record_tells_how_the_layer_was_made():
-    result = Result(3, 4, PixelBuffer(1, 1, 4, b"abcd"), '{"device": "cpu"}')
-    record = json.loads(edit_model.to_parasite(an_edit(Settings(prompt="Hündin")), result))
-    assert record["settings"]["prompt"] == "Hündin"
-    assert record["drags"] == [[[20, 20], [40.5, 40]]]
-    assert record["region"] == [3, 4, 1, 1]
-    assert record["source_layer"] == "Photo"
-    assert record["run"] == {"device": "cpu"}
-
-
 def test_the_description_for_the_dialog():
     strokes = [stroke((30, 40), (50, 40)), stroke((30, 50), (50, 50), number=2)]
     drags = edit_model.to_drags(strokes, LAYER)

@@ -13,7 +13,7 @@ from gi.repository import GLib
 
 from plugin import edit_model, timing
 from plugin.edit_model import Drag, Edit, Models, PixelBuffer, Prepared
-from plugin.subject import Subject, read_settings
+from plugin.subject import Subject, read_settings, shape
 
 POLL_MILLISECONDS = 40
 PAUSE_MILLISECONDS = 700  # without a change before it is prepared again
@@ -33,7 +33,8 @@ class Background:
         self._subject, self._config = subject, config
         self._get_drags, self._on_event = get_drags, on_event
         self._image: Optional[PixelBuffer] = None  # once it is read
-        self._mask: Optional[PixelBuffer] = None
+        self._selection: Optional[PixelBuffer] = None
+        self._mask: Optional[PixelBuffer] = None  # made of it
         self._mask_is_read = False
         self._session: Any = None  # once it is loaded
         self._listing: Any = None  # the job that asks the daemon for its models
@@ -132,7 +133,8 @@ class Background:
         """What would be dragged now."""
         settings = read_settings(self._config)
         if not self._mask_is_read:
-            self._mask, self._mask_is_read = self._subject.read_mask(settings), True
+            self._selection = self._subject.read_selection()
+            self._mask, self._mask_is_read = shape(self._selection, settings), True
             if self._mask is not None:
                 self._on_event(self._mask)
         assert self._image is not None
@@ -143,6 +145,7 @@ class Background:
             self._get_drags(),
             settings,
             PREVIEW_EVERY,
+            selection=self._selection,
         )
 
     # ---- preparing

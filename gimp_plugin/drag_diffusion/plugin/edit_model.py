@@ -9,14 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import List, Optional, Sequence, Tuple
 
-from plugin import __version__
 from plugin.translation import _, ngettext
 
-PARASITE_NAME = "drag-diffusion-edit"
 MODE_DEFAULT = -1  # of a number in the settings: the mode's own default
 CURVE_STEP = 8.0  # pixels between two points taken from a curve
 CURVE_POINTS = 64  # at most, a curved segment
@@ -44,6 +42,7 @@ class LayerState:
     x: int = 0  # of its top left corner in the image
     y: int = 0
     pixels_locked: bool = False
+    tattoo: int = 0  # by which GIMP knows it, whatever it is called; 0: unknown
 
     def contains(self, point: Point) -> bool:
         return 0 <= point[0] < self.width and 0 <= point[1] < self.height
@@ -284,6 +283,7 @@ class Edit:
     preview_every: int = 0  # drag steps between two previews; 0: none
     region: Optional[Region] = None  # where the model works; None: the daemon plans it
     edit_id: str = ""  # by which the drag can be taken before its end
+    selection: Optional[PixelBuffer] = None  # of which the mask was made
 
     @property
     def buffers(self) -> Tuple[PixelBuffer, ...]:
@@ -381,22 +381,6 @@ class Result:
     y: int
     pixels: PixelBuffer
     run: str  # JSON: device, model, versions, seconds, every hyper-parameter as used
-
-
-def to_parasite(edit: Edit, result: Result) -> bytes:
-    """What was done, kept with the new layer: JSON, UTF-8."""
-    record = {
-        "plug_in_version": __version__,
-        "source_layer": edit.layer.name,
-        "source_size": [edit.layer.width, edit.layer.height],
-        "source_sha256": edit.image.sha256.hex(),
-        "selection_sha256": "" if edit.mask is None else edit.mask.sha256.hex(),
-        "drags": [[[round(x, 3), round(y, 3)] for x, y in drag.points] for drag in edit.drags],
-        "settings": asdict(edit.settings),
-        "region": [result.x, result.y, result.pixels.width, result.pixels.height],
-        "run": json.loads(result.run),
-    }
-    return json.dumps(record, ensure_ascii=False).encode("utf-8")
 
 
 def layer_name(edit: Edit) -> str:

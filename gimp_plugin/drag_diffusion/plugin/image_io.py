@@ -7,11 +7,11 @@ and PixelBuffer's check.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, Callable, Generator, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Generator, Iterator, Mapping, Optional, Sequence, Tuple
 
 from gi.repository import Gegl, Gimp
 
-from plugin.edit_model import PARASITE_NAME, EditError, LayerState, PixelBuffer
+from plugin.edit_model import EditError, LayerState, PixelBuffer
 from plugin.translation import _
 
 SRGB = "R'G'B'A u8"  # whatever the image's precision and profile
@@ -43,6 +43,7 @@ def read_state(drawable: Any) -> LayerState:
         x=x,
         y=y,
         pixels_locked=drawable.get_lock_content(),
+        tattoo=drawable.get_tattoo(),
     )
 
 
@@ -165,7 +166,7 @@ def insert_layer(
     name: str,
     offset: Tuple[int, int],
     pixels: PixelBuffer,
-    record: bytes,
+    parasites: Mapping[str, bytes],
     keep: Callable[[], None] = lambda: None,
 ) -> Any:
     """Put the pixels above the source layer, `offset` from its corner, in one undo step; with what `keep` adds."""
@@ -176,7 +177,8 @@ def insert_layer(
     layer.set_offsets(corner[0] + offset[0], corner[1] + offset[1])
     _hide_as(source, layer, offset)
     # Before the layer is in the image: attached later, it would be an undo step of its own.
-    layer.attach_parasite(Gimp.Parasite.new(PARASITE_NAME, Gimp.PARASITE_PERSISTENT, record))
+    for key, content in parasites.items():
+        layer.attach_parasite(Gimp.Parasite.new(key, Gimp.PARASITE_PERSISTENT, content))
     selected = image.get_selected_layers()
     with undo_step(image):
         inserted = image.insert_layer(layer, parent, position)

@@ -52,11 +52,12 @@ def _edit_quietly(_procedure: Any, image: Any, drawables: Sequence[Any], config:
     pointed_at = subject.gather(image, drawables)
     settings = subject.read_settings(config)
     drags = pointed_at.drags
-    mask = pointed_at.read_mask(settings)
+    selection = pointed_at.read_selection()
+    mask = subject.shape(selection, settings)
     if mask is not None:
         edit_model.check_selection(drags, mask, pointed_at.state)
     pixels = image_io.read_pixels(pointed_at.layer)
-    edit = Edit(pointed_at.state, pixels, mask, drags, settings)
+    edit = Edit(pointed_at.state, pixels, mask, drags, settings, selection=selection)
     # 2. drag
     result = _follow_in_status_bar(edit)
     # 3. insert

@@ -7,7 +7,7 @@ from typing import Any, Generator, List, Optional, Sequence, Tuple
 
 from gi.repository import Gimp
 
-from plugin import edit_model, image_io, paths
+from plugin import edit_model, image_io, paths, record
 from plugin.edit_model import (
     Drag,
     Edit,
@@ -37,12 +37,9 @@ class Subject:
         """One for each stroke; EditError where a stroke is none."""
         return edit_model.to_drags(self.strokes, self.state)
 
-    def read_mask(self, settings: Settings) -> Optional[PixelBuffer]:
-        """Where the layer may change; None: everywhere."""
-        selection = image_io.read_selection(self.image, self.state)
-        if selection is None:
-            return None
-        return image_io.shape_selection(selection, settings.mask_grow, settings.mask_feather)
+    def read_selection(self) -> Optional[PixelBuffer]:
+        """Where the layer is; None: nothing is selected."""
+        return image_io.read_selection(self.image, self.state)
 
     def read_pixels(self) -> Generator[None, None, PixelBuffer]:
         """The layer's pixels, with a pause after each part of them."""
@@ -61,7 +58,7 @@ class Subject:
             edit_model.layer_name(edit),
             (result.x, result.y),
             result.pixels,
-            edit_model.to_parasite(edit, result),
+            record.to_parasites(edit, result),
             keep,
         )
 
@@ -85,6 +82,13 @@ def usable_drags(subject: Subject) -> Tuple[Tuple[Drag, ...], List[str]]:
         except EditError as error:
             reasons.append(str(error))
     return tuple(drags), reasons
+
+
+def shape(selection: Optional[PixelBuffer], settings: Settings) -> Optional[PixelBuffer]:
+    """The selection as these settings have it: where the layer may change; None: everywhere."""
+    if selection is None:
+        return None
+    return image_io.shape_selection(selection, settings.mask_grow, settings.mask_feather)
 
 
 def read_settings(config: Any) -> Settings:

@@ -1,0 +1,226 @@
+"""What a result layer keeps of its edit, so that it can be edited again: a record, and the selection. No GIMP in here.
+
+Both are parasites of the layer. The record is JSON; the selection is what lay over the source layer before the edit enlarged
+or softened it: its bounding box, zlib-packed. Both are ASCII: a parasite made in Python takes no other bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import struct
+import zlib
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from plugin import __version__
+from plugin.edit_model import (
+    Drag,
+    Edit,
+    EditError,
+    LayerState,
+    PixelBuffer,
+    Point,
+    Result,
+    Settings,
+)
+from plugin.translation import _
+
+PARASITE = "drag-diffusion-edit"
+SELECTION_PARASITE = "drag-diffusion-selection"
+LARGEST_SELECTION = 1 << 20  # bytes, packed; a larger one is not kept
+HEADER = struct.Struct(">4s4I")  # MAGIC, x, y, width, height of the bounding box in the layer
+MAGIC = b"DDS1"
+MODES = ("default", "fast", "reference")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a mask, the rest of which is 0."""
+
+    x: int
+    y: int
+    mask: PixelBuffer
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a layer was made, as far as it takes to make it again."""
+
+    source: LayerState  # as it was then
+    drags: Tuple[Drag, ...]
+    settings: Settings
+    had_selection: bool
+    selection: Optional[Crop]  # None too where it was too large to be kept
+
+
+# ---- written ---------------------------------------------------------------------------------------
+
+
+def to_parasites(edit: Edit, result: Result) -> Dict[str, bytes]:
+    """What was done, by the name under which the new layer keeps it."""
+    kept = {PARASITE: _to_json(edit, result)}
+    packed = None if edit.selection is None else pack(crop(edit.selection))
+    if packed is not None and len(packed) <= LARGEST_SELECTION:
+        kept[SELECTION_PARASITE] = packed
+    return kept
+
+
+def _to_json(edit: Edit, result: Result) -> bytes:
+    layer = edit.layer
+    record = {
+        "plug_in_version": __version__,
+        "source_layer": layer.name,
+        "source_tattoo": layer.tattoo,
+        "source_size": [layer.width, layer.height],
+        "source_offset": [layer.x, layer.y],
+        "source_sha256": edit.image.sha256.hex(),
+        "selection_sha256": "" if edit.mask is None else edit.mask.sha256.hex(),
+        "drags": [[[round(x, 3), round(y, 3)] for x, y in drag.points] for drag in edit.drags],
+        "settings": asdict(edit.settings),
+        "region": [result.x, result.y, result.pixels.width, result.pixels.height],
+        "run": json.loads(result.run),
+    }
+    return json.dumps(record).encode("ascii")
+
+
+def crop(mask: PixelBuffer) -> Crop:
+    """The smallest part that holds all that is not 0."""
+    width, top, bottom, left, right = mask.width, mask.height, 0, mask.width, 0
+    for row in range(mask.height):
+        line = mask.rows[row * width : (row + 1) * width]
+        start = width - len(line.lstrip(b"\0"))
+        if start < width:
+            top, bottom = min(top, row), row + 1
+            left, right = min(left, start), max(right, len(line.rstrip(b"\0")))
+    if not bottom:
+        return Crop(0, 0, PixelBuffer(0, 0, 1, b""))
+    lines = (mask.rows[row * width + left : row * width + right] for row in range(top, bottom))
+    return Crop(left, top, PixelBuffer(right - left, bottom - top, 1, b"".join(lines)))
+
+
+def pack(part: Crop) -> bytes:
+    size = part.mask.width, part.mask.height
+    header = HEADER.pack(MAGIC, part.x, part.y, *size)
+    return base64.b64encode(header + zlib.compress(part.mask.rows))
+
+
+# ---- read ------------------------------------------------------------------------------------------
+
+
+def read(layer_name: str, record: Optional[bytes], selection: Optional[bytes]) -> Record:
+    """What a layer's parasites tell; EditError where they tell nothing."""
+    if record is None:
+        raise EditError(
+            _(
+                "Layer “{layer}” was not made by Drag Edit, so there is no drag to edit again: select "
+                "a layer that was, or drag this one with Filters ▸ Drag Edit…."
+            ).format(layer=layer_name)
+        )
+    try:
+        told = json.loads(record.decode("utf-8"))
+        return Record(
+            _read_source(told),
+            _read_drags(told["drags"]),
+            _read_settings(told.get("settings", {})),
+            bool(told.get("selection_sha256")),
+            None if selection is None else unpack(selection),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise EditError(
+            _(
+                "What layer “{layer}” keeps of its drag cannot be read: drag the layer below it anew "
+                "with Filters ▸ Drag Edit…."
+            ).format(layer=layer_name)
+        ) from error
+
+
+def _read_source(told: Mapping[str, Any]) -> LayerState:
+    width, height = (int(number) for number in told["source_size"])
+    x, y = (int(number) for number in told.get("source_offset", (0, 0)))
+    tattoo = int(told.get("source_tattoo", 0))
+    return LayerState(str(told["source_layer"]), "layer", width, height, x, y, tattoo=tattoo)
+
+
+def _read_drags(told: Any) -> Tuple[Drag, ...]:
+    ways: List[Tuple[Point, ...]] = [tuple((float(x), float(y)) for x, y in way) for way in told]
+    if any(len(way) < 2 or not all(math.isfinite(n) for p in way for n in p) for way in ways):
+        raise ValueError("not the way of a point")
+    return tuple(Drag(f"Arrow {number}", way) for number, way in enumerate(ways, start=1))
+
+
+def _read_settings(told: Mapping[str, Any]) -> Settings:
+    """What it has; the default for what it lacks or cannot be."""
+    usual = asdict(Settings())
+    known = {name: told[name] for name in usual if type(told.get(name)) is type(usual[name])}
+    if known.get("mode") not in MODES:
+        known.pop("mode", None)
+    return Settings(**known)
+
+
+def unpack(packed: bytes) -> Crop:
+    """ValueError where it is none."""
+    try:
+        packed = base64.b64decode(packed, validate=True)
+        magic, x, y, width, height = HEADER.unpack_from(packed)
+        opened = zlib.decompressobj()
+        # One byte more than it needs, so that what holds more is seen, whatever it holds.
+        rows = opened.decompress(packed[HEADER.size :], width * height + 1)
+    except (struct.error, zlib.error) as error:
+        raise ValueError("not a packed selection") from error
+    if magic != MAGIC or len(packed) > LARGEST_SELECTION:
+        raise ValueError("not a packed selection")
+    return Crop(x, y, PixelBuffer(width, height, 1, rows))
+
+
+# ---- used again ------------------------------------------------------------------------------------
+
+
+def find_source(then: LayerState, layers: Sequence[LayerState]) -> Optional[int]:
+    """Which of the layers is the one that was dragged; None: none of them.
+
+    A tattoo stays through renaming, saving and loading; but a copy of the whole image gives each layer a new one, so that
+    another layer may bear it: there the name tells.
+    """
+
+    def likeness(now: LayerState) -> int:
+        same_tattoo = bool(then.tattoo) and now.tattoo == then.tattoo
+        same_size = (now.width, now.height) == (then.width, then.height)
+        if now.name == then.name:
+            return 3 if same_tattoo else 2
+        return 1 if same_tattoo and same_size else 0
+
+    best = max(range(len(layers)), key=lambda n: likeness(layers[n]), default=None)
+    return best if best is not None and likeness(layers[best]) else None
+
+
+def shift(then: LayerState, now: LayerState) -> Tuple[int, int]:
+    """By how much what was at a place of the layer moved in it: nothing, unless the layer was cut or enlarged."""
+    if (now.width, now.height) == (then.width, then.height):
+        return 0, 0
+    return then.x - now.x, then.y - now.y
+
+
+def move(drag: Drag, by: Tuple[int, int]) -> Drag:
+    return Drag(drag.stroke, tuple((x + by[0], y + by[1]) for x, y in drag.points))
+
+
+def place(part: Crop, by: Tuple[int, int], layer: LayerState) -> PixelBuffer:
+    """The mask of the layer's size of which this is a part, moved by so much."""
+    mask, rows = part.mask, bytearray(layer.width * layer.height)
+    left, top = part.x + by[0], part.y + by[1]
+    first, last = max(0, left), min(layer.width, left + mask.width)
+    if first < last:
+        for row in range(max(0, top), min(layer.height, top + mask.height)):
+            start = (row - top) * mask.width - left
+            at = row * layer.width
+            rows[at + first : at + last] = mask.rows[start + first : start + last]
+    return PixelBuffer(layer.width, layer.height, 1, bytes(rows))
+
+
+def to_arguments(settings: Settings) -> Dict[str, Any]:
+    """The settings as the procedure's arguments."""
+    return {
+        field.name.replace("_", "-"): getattr(settings, field.name) for field in fields(Settings)
+    }
