@@ -85,6 +85,30 @@ def test_nothing_is_matched_where_everything_may_change() -> None:
     np.testing.assert_array_equal(matched, edited)
 
 
+@pytest.mark.parametrize("side", [7, 16, 40])
+def test_a_difference_is_spread_over_a_large_region_in_cells_as_it_is_pixel_by_pixel(
+    side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seam would show as a step at the mask's edge; the inside may differ where neither is known better."""
+    source = make_image(90, 61)
+    mask = np.zeros((61, 90), np.uint8)
+    mask[12:50, 20:71] = 255
+    rows, cols = np.mgrid[:61, :90]
+    error = np.rint(6 * np.sin(rows / 20) + cols / 9)[..., None]
+    edited = (source[..., :3] // 2 + 60 + error).astype(np.uint8)
+    source[..., :3] = source[..., :3] // 2 + 60
+    region = Rectangle(0, 0, 90, 61)
+    exact = images.match_surroundings(edited, source, mask, region)
+    monkeypatch.setattr(images, "_SPREAD_SIDE", side)
+    monkeypatch.setattr(images, "_BAND", 1)
+    coarse = images.match_surroundings(edited, source, mask, region)
+    change = np.abs(coarse.astype(int) - exact)[mask > 0]
+    assert change.mean() < 1
+    assert change.max() <= 2 + 90 / side
+    edge = np.abs(coarse.astype(int) - source[..., :3])[12:50, 20]
+    assert edge.max() <= 1 + 90 / side
+
+
 def test_composite_keeps_a_transparent_background() -> None:
     source = make_image(8, 8)
     source[:4, :, 3] = 0

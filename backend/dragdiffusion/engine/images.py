@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -12,6 +14,8 @@ from dragdiffusion.engine.drag_types import Pixels, Rectangle
 from dragdiffusion.engine.geometry import WorkingSpace
 
 _SEAM = 1 / 16  # of the region's side: width of the fade where the region ends inside the image
+_SPREAD_SIDE = 2048  # cells; a difference to the surroundings is spread over no more on a side
+_BAND = 256  # rows of cells worked on at once
 
 
 def crop(pixels: Pixels, region: Rectangle) -> Pixels:
@@ -86,14 +90,47 @@ def match_surroundings(edited: Pixels, source: Pixels, mask: Pixels, region: Rec
     """Takes out of the mask what the VAE changed round it, so that no seam shows.
 
     Outside the mask the model's picture should be the user's; by how much it is not is spread smoothly over the inside.
-    Right only where the latent outside the mask is the reference's: `lock_outside_mask`.
+    Right only where the latent outside the mask is the reference's: `lock_outside_mask`. Worked on in bands, and in a large
+    region the difference is taken from cells of some pixels, so that what it takes in memory is bounded.
     """
-    outside = crop(mask, region) == 0
-    error = crop(source, region)[..., :3].astype(np.float32) - edited
-    known = torch.from_numpy(outside.astype(np.float32))[None, None]
-    spread = fill_unknown(torch.from_numpy(error).permute(2, 0, 1)[None], known)
-    corrected = edited + spread[0].permute(1, 2, 0).numpy()
-    return np.rint(corrected.clip(0, 255)).astype(np.uint8)
+    cell = ceil(max(region.width, region.height) / _SPREAD_SIDE)
+    under, where = crop(source, region), crop(mask, region)
+    bands = [slice(top, top + cell * _BAND) for top in range(0, region.height, cell * _BAND)]
+    found = [_surrounding_error(edited[b], under[b], where[b], cell) for b in bands]
+    spread = fill_unknown(*(torch.cat(parts, dim=2) for parts in zip(*found, strict=True)))
+    corrected = np.empty_like(edited)
+    for band in bands:
+        part = edited[band]
+        change = _enlarged_rows(spread, band.start, part.shape[0], cell)[..., : region.width]
+        corrected[band] = np.rint((part + change[0].permute(1, 2, 0).numpy()).clip(0, 255))
+    return corrected
+
+
+def _surrounding_error(
+    edited: Pixels, under: Pixels, where: Pixels, cell: int
+) -> tuple[Float[Tensor, "1 3 rows cols"], Float[Tensor, "1 1 rows cols"]]:
+    """What is missing to the user's colours, in each cell that is not wholly in the mask; and which those are."""
+    outside = torch.from_numpy((where == 0).astype(np.float32))[None, None]
+    error = torch.from_numpy(under[..., :3].astype(np.float32) - edited).permute(2, 0, 1)[None]
+    if cell == 1:
+        return error, outside
+    share = functional.avg_pool2d(outside, cell, ceil_mode=True)
+    means = functional.avg_pool2d(error * outside, cell, ceil_mode=True) / share.clamp(min=1e-6)
+    return means, (share > 0).float()
+
+
+def _enlarged_rows(
+    cells: Float[Tensor, "1 3 h w"], top: int, count: int, cell: int
+) -> Float[Tensor, "1 3 rows cols"]:
+    """So many rows of the cells drawn at the size of pixels, bilinearly."""
+    if cell == 1:
+        return cells[..., top : top + count, :]
+    places = ((torch.arange(top, top + count) + 0.5) / cell - 0.5).clamp(0, cells.shape[2] - 1)
+    above = places.floor().long()
+    below = (above + 1).clamp(max=cells.shape[2] - 1)
+    share = (places - above)[:, None]
+    lines = cells[..., above, :] * (1 - share) + cells[..., below, :] * share
+    return functional.interpolate(lines, (count, cells.shape[3] * cell), mode="bilinear")
 
 
 def fill_unknown(
