@@ -308,7 +308,7 @@ ERRORS = {
         "layer = new_layer(image); new_path(image, [(40, 30), (60, 40)])\n"
         "image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 20, 40, 30)\n"
         "Gimp.Selection.float(image, [layer], 0, 0)",
-        "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Selection), then "
+        "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Layer or Mask), then "
         "run Drag Edit again.",
     ),
     "several": (

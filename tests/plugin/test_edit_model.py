@@ -54,7 +54,7 @@ def test_one_layer_can_be_edited():
         (
             [LAYER],
             True,
-            "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Selection), "
+            "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Layer or Mask), "
             "then run Drag Edit again.",
         ),
         (
@@ -147,7 +147,7 @@ def test_a_curve_is_followed():
         (
             [stroke((30, 40), (110, 40))],
             "Stroke 1 of path “Eyes” ends outside layer “Photo”: end it on the layer, or enlarge "
-            "the layer (Layer ▸ Layer to Image Size).",
+            "the layer (Layer ▸ Layers to Image Size).",
         ),
     ],
 )

@@ -74,7 +74,7 @@ def check_layers(layers: Sequence[LayerState], has_floating_selection: bool = Fa
     if has_floating_selection:
         raise EditError(
             _(
-                "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Selection), "
+                "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Layer or Mask), "
                 "then run Drag Edit again."
             )
         )
@@ -185,7 +185,7 @@ def _to_drag(stroke: Stroke, layer: LayerState) -> Drag:
         raise EditError(
             _(
                 "{stroke} ends outside layer “{layer}”: end it on the layer, or enlarge the "
-                "layer (Layer ▸ Layer to Image Size)."
+                "layer (Layer ▸ Layers to Image Size)."
             ).format(stroke=stroke, layer=layer.name)
         )
     return Drag(str(stroke), points)

@@ -11,28 +11,27 @@ from __future__ import annotations
 
 import gettext
 from pathlib import Path
-from typing import Iterable, List, Optional
+from typing import Iterable
 
 DOMAIN = "drag-diffusion"
 FOLDER = Path(__file__).resolve().parent.parent / "locale"  # LANGUAGE/LC_MESSAGES/drag-diffusion.mo
 
 
-def _load(languages: Optional[List[str]] = None) -> gettext.NullTranslations:
-    return gettext.translation(DOMAIN, str(FOLDER), languages, fallback=True)
-
-
-_catalogue = _load()  # of the environment's language
+_catalogue = gettext.NullTranslations()  # English, as the text is written
 
 
 def use(languages: Iterable[str]) -> None:
     """Speak the first of these languages (as GLib.get_language_names() has them) that there is; English where none is."""
     global _catalogue
-    before_english: List[str] = []
+    _catalogue = gettext.NullTranslations()
     for language in languages:
-        if language == "C" or language.split("_")[0] == "en":  # as the text is written
-            break
-        before_english.append(language)
-    _catalogue = _load(before_english) if before_english else gettext.NullTranslations()
+        if language == "C" or language.split("_")[0] == "en":
+            return
+        file = FOLDER / language / "LC_MESSAGES" / f"{DOMAIN}.mo"
+        if file.is_file():
+            with file.open("rb") as opened:
+                _catalogue = gettext.GNUTranslations(opened)
+            return
 
 
 def _(text: str) -> str:
