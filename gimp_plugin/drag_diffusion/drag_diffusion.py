@@ -27,6 +27,7 @@ from plugin.translation import _
 translation.use(GLib.get_language_names())
 
 PROCEDURE = "plug-in-drag-diffusion"
+DAEMON = "plug-in-drag-diffusion-daemon"
 READWRITE = GObject.ParamFlags.READWRITE
 MODE_DEFAULT = -1
 
@@ -38,9 +39,11 @@ class DragDiffusion(Gimp.PlugIn):
         return True, translation.DOMAIN, translation.FOLDER.name
 
     def do_query_procedures(self):
-        return [PROCEDURE]
+        return [PROCEDURE, DAEMON]
 
     def do_create_procedure(self, name):
+        if name == DAEMON:
+            return _make_daemon_procedure(self)
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, run, None)
         procedure.set_image_types("*")
         # Never greyed: what is missing is said when it is called.
@@ -65,6 +68,30 @@ class DragDiffusion(Gimp.PlugIn):
         procedure.set_attribution("DragDiffusion for GIMP", "GPL-3.0-or-later", "2026")
         _add_arguments(procedure)
         return procedure
+
+
+def _make_daemon_procedure(plug_in):
+    """Needs no image."""
+    procedure = Gimp.Procedure.new(plug_in, DAEMON, Gimp.PDBProcType.PLUGIN, run_daemon, None)
+    procedure.set_menu_label(_("Drag Edit: About the _Daemon…"))
+    procedure.add_menu_path("<Image>/Filters")
+    procedure.set_documentation(
+        _("Shows what the daemon of Drag Edit does and holds; unloads, restarts"),
+        _(
+            "Device, model, memory, prepared pictures and log of the daemon that does the drags; frees "
+            "its memory or its disk cache, and starts it anew."
+        ),
+        None,
+    )
+    procedure.set_attribution("DragDiffusion for GIMP", "GPL-3.0-or-later", "2026")
+    procedure.add_enum_argument(
+        "run-mode",
+        _("Run mode"),
+        _("Interactive only: it is a window"),
+        *(Gimp.RunMode, Gimp.RunMode.INTERACTIVE),
+        READWRITE,
+    )
+    return procedure
 
 
 def _add_arguments(procedure):
@@ -151,26 +178,41 @@ def _add_arguments(procedure):
 
 
 def run(procedure, run_mode, image, drawables, config, _data):
+    incomplete = _make_ready()
+    if incomplete:
+        return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, incomplete)
+    from plugin import procedure as drag_edit
+
+    return drag_edit.run(procedure, run_mode, image, drawables, config)
+
+
+def run_daemon(procedure, _config, _data):
+    incomplete = _make_ready()
+    if incomplete:
+        return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, incomplete)
+    from plugin import procedure as drag_edit
+
+    return drag_edit.run_daemon_window(procedure)
+
+
+def _make_ready():
+    """Let the plug-in's packages be found; a GLib.Error where they are not all there."""
     folder = Path(__file__).resolve().parent
     sys.path[:0] = [str(folder), str(folder / "vendor")]
     try:
-        from plugin import procedure as drag_edit
-        from plugin import timing
+        from plugin import procedure, timing  # noqa: F401
 
         if find_spec("dragdiffusion_rpc") is None:  # what needs it is imported later
             raise ModuleNotFoundError("No module named 'dragdiffusion_rpc'")
     except ImportError as error:
-        return procedure.new_return_values(
-            Gimp.PDBStatusType.EXECUTION_ERROR,
-            GLib.Error(
-                _(
-                    "Drag Edit is not installed completely ({error}): run the installer of "
-                    "DragDiffusion for GIMP again (install/install.sh)."
-                ).format(error=error)
-            ),
+        return GLib.Error(
+            _(
+                "Drag Edit is not installed completely ({error}): run the installer of "
+                "DragDiffusion for GIMP again (install/install.sh)."
+            ).format(error=error)
         )
     timing.started = STARTED
-    return drag_edit.run(procedure, run_mode, image, drawables, config)
+    return None
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ the end, `daemon.cancelled` is set (`daemon.unprepared`, where it only prepared)
     "forget"               drop the uploaded pixels once, after they were found
     "short"                send half of the result
 
-As a program it writes the endpoint file, as the real one does:  python fake_daemon.py [--version X] [--broken]
+As a program it writes the endpoint file, as the real one does:  python fake_daemon.py [--version X] [--broken] [--busy N]
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
         self.finished: set[str] = set()  # edit_id
         self.buffers: dict[bytes, bytes] = {}
         self.uploads = 0
+        self.loaded_model = "sd15"
+        self.busy = 0  # edits that wait or run, besides those asked for here
+        self.stored_images = 5
+        self.log = ["12:00:01 INFO daemon: listens", "12:00:02 INFO daemon: model sd15 loaded"]
+        self.asked: list[str] = []  # Unload, ClearStore, Shutdown as they were asked for
         self.cancelled = threading.Event()
         self.unprepared = threading.Event()
         self._die = die or (lambda: self._server.stop(0))
@@ -80,7 +85,48 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
     # ---- the contract
 
     def GetStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
-        return rpc.GetStatusResponse(version=self.version, device="fake", pid=os.getpid())
+        return rpc.GetStatusResponse(
+            version=self.version,
+            pid=os.getpid(),
+            engine_ready=True,
+            device="cuda:0 NVIDIA GeForce RTX 4090",
+            dtype="float16",
+            device_memory_bytes=24_000_000_000,
+            device_memory_free_bytes=18_200_000_000,
+            process_memory_bytes=1_400_000_000,
+            loaded_model=self.loaded_model,
+            memory_plan="needs 3.6 GB at most; nothing is saved" if self.loaded_model else "",
+            queue_length=self.busy,
+            prepared_images=2 if self.loaded_model else 0,
+            prepared_bytes=64_000_000 if self.loaded_model else 0,
+            store_folder="/home/me/.cache/dragdiffusion/prepared",
+            store_bytes=31_000_000 * self.stored_images,
+            store_limit_bytes=4_294_967_296,
+            stored_images=self.stored_images,
+            log_file="/home/me/.local/state/dragdiffusion/daemon.log",
+            uptime_seconds=3 * 3600 + 725,
+            log_lines=self.log[-request.log_lines :] if request.log_lines else [],
+        )
+
+    def Unload(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        self.asked.append("Unload")
+        if self.busy:
+            return rpc.UnloadResponse(unloaded=False)
+        self.loaded_model = ""
+        self.log.append("12:05:00 INFO daemon: asked to free the model")
+        return rpc.UnloadResponse(unloaded=True)
+
+    def ClearStore(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        self.asked.append("ClearStore")
+        count, self.stored_images = self.stored_images, 0
+        return rpc.ClearStoreResponse(removed_images=count, removed_bytes=31_000_000 * count)
+
+    def Shutdown(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self.asked.append("Shutdown if idle" if request.only_if_idle else "Shutdown")
+        if request.only_if_idle and self.busy:
+            return rpc.ShutdownResponse(stopping=False)
+        context.add_callback(self._die)
+        return rpc.ShutdownResponse(stopping=True)
 
     def FindMissing(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
         missing = [buffer for buffer in request.buffers if buffer.sha256 not in self.buffers]
@@ -253,10 +299,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--broken", action="store_true")
+    parser.add_argument("--busy", type=int, default=0)
     options = parser.parse_args()
     if options.broken:
         sys.exit("RuntimeError: no room for the model")
     with FakeDaemon(version=options.version, die=lambda: os._exit(1)) as daemon:
+        daemon.busy = options.busy
         path = Path(os.environ["DRAGDIFFUSION_ENDPOINT_FILE"])
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps(daemon.endpoint), encoding="utf-8")

@@ -226,4 +226,4 @@ def test_the_vendored_packages_suffice(fake_daemon, python):
         [*command, fake_daemon.address], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-1] == "fake"
+    assert done.stdout.split()[-1] == "4090"

@@ -90,6 +90,21 @@ async def list_models(endpoint: Endpoint) -> Models:
         return await call.list_models()
 
 
+async def ask(
+    endpoint: Endpoint, method: str, request: Any, answer: Any, timeout: float = 20.0
+) -> Any:
+    """Call a method that answers once, with a message of class `answer`."""
+    async with _connected(endpoint) as call:
+        return await asyncio.wait_for(call.unary(method, request, answer), timeout)
+
+
+async def follow(endpoint: Endpoint, method: str, request: Any, event: Any) -> AsyncIterator[Any]:
+    """Call a method that answers with a stream, of messages of class `event`."""
+    async with _connected(endpoint) as call:
+        async for message in call.stream(method, request, event):
+            yield message
+
+
 def check_version(version: str) -> None:
     """The plug-in and the daemon come from one installation: their first two numbers agree."""
     if version.split(".")[:2] != __version__.split(".")[:2]:
@@ -162,25 +177,28 @@ class _Calls:
         self._channel = channel
         self._metadata = metadata
 
+    async def unary(self, name: str, request: Any, answer: Any) -> Any:
+        method: Any = UnaryUnaryMethod(self._channel, SERVICE + name, type(request), answer)
+        return await method(request, metadata=self._metadata)
+
+    async def stream(self, name: str, request: Any, event: Any) -> AsyncIterator[Any]:
+        method: Any = UnaryStreamMethod(self._channel, SERVICE + name, type(request), event)
+        async with method.open(metadata=self._metadata) as stream:
+            await stream.send_message(request, end=True)
+            async for message in stream:
+                yield message
+
     async def get_status(self, timeout: float) -> rpc.GetStatusResponse:
-        method: Any = UnaryUnaryMethod(
-            self._channel, SERVICE + "GetStatus", rpc.GetStatusRequest, rpc.GetStatusResponse
-        )
-        call = method(rpc.GetStatusRequest(), metadata=self._metadata)
+        call = self.unary("GetStatus", rpc.GetStatusRequest(), rpc.GetStatusResponse)
         return await asyncio.wait_for(call, timeout)
 
     async def list_models(self) -> Models:
-        method: Any = UnaryUnaryMethod(
-            self._channel, SERVICE + "ListModels", rpc.ListModelsRequest, rpc.ListModelsResponse
-        )
-        response = await method(rpc.ListModelsRequest(), metadata=self._metadata)
+        response = await self.unary("ListModels", rpc.ListModelsRequest(), rpc.ListModelsResponse)
         return Models(tuple(model.name for model in response.models if model.available))
 
     async def finish(self, edit_id: str) -> bool:
-        method: Any = UnaryUnaryMethod(
-            self._channel, SERVICE + "FinishDrag", rpc.FinishDragRequest, rpc.FinishDragResponse
-        )
-        response = await method(rpc.FinishDragRequest(edit_id=edit_id), metadata=self._metadata)
+        request = rpc.FinishDragRequest(edit_id=edit_id)
+        response = await self.unary("FinishDrag", request, rpc.FinishDragResponse)
         return bool(response.running)
 
     async def with_pixels(
@@ -200,11 +218,8 @@ class _Calls:
 
     async def upload_missing(self, buffers: Any) -> bool:
         """Upload what the daemon does not hold; whether there was anything."""
-        method: Any = UnaryUnaryMethod(
-            self._channel, SERVICE + "FindMissing", rpc.FindMissingRequest, rpc.FindMissingResponse
-        )
         request = rpc.FindMissingRequest(buffers=[wire.to_reference(buffer) for buffer in buffers])
-        response = await method(request, metadata=self._metadata)
+        response = await self.unary("FindMissing", request, rpc.FindMissingResponse)
         missing = {reference.sha256 for reference in response.missing}
         for buffer in buffers:
             if buffer.sha256 in missing:
@@ -224,32 +239,22 @@ class _Calls:
             await stream.recv_message()
 
     async def prepare(self, request: rpc.PrepareRequest) -> AsyncIterator[Any]:
-        method: Any = UnaryStreamMethod(
-            self._channel, SERVICE + "Prepare", rpc.PrepareRequest, rpc.PrepareEvent
-        )
-        async with method.open(metadata=self._metadata) as stream:
-            await stream.send_message(request, end=True)
-            async for message in stream:
-                kind = message.WhichOneof("event")
-                if kind is not None:
-                    yield _TRANSLATE[kind](getattr(message, kind))
+        async for message in self.stream("Prepare", request, rpc.PrepareEvent):
+            kind = message.WhichOneof("event")
+            if kind is not None:
+                yield _TRANSLATE[kind](getattr(message, kind))
 
     async def drag(self, request: rpc.DragRequest) -> AsyncIterator[Any]:
-        method: Any = UnaryStreamMethod(
-            self._channel, SERVICE + "Drag", rpc.DragRequest, rpc.DragEvent
-        )
         edited = None
         chunks: List[bytes] = []
-        async with method.open(metadata=self._metadata) as stream:
-            await stream.send_message(request, end=True)
-            async for message in stream:
-                kind = message.WhichOneof("event")
-                if kind == "edited_image":
-                    edited = message.edited_image
-                elif kind == "pixel_chunk":
-                    chunks.append(message.pixel_chunk.chunk)
-                elif kind is not None:
-                    yield _TRANSLATE[kind](getattr(message, kind))
+        async for message in self.stream("Drag", request, rpc.DragEvent):
+            kind = message.WhichOneof("event")
+            if kind == "edited_image":
+                edited = message.edited_image
+            elif kind == "pixel_chunk":
+                chunks.append(message.pixel_chunk.chunk)
+            elif kind is not None:
+                yield _TRANSLATE[kind](getattr(message, kind))
         yield _to_result(edited, b"".join(chunks))
 
 

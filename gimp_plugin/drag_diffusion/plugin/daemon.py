@@ -91,8 +91,8 @@ async def find(installation: Installation) -> Optional[Endpoint]:
     return endpoint
 
 
-async def start(installation: Installation) -> Endpoint:
-    """Start the daemon and wait until it answers; DaemonError with the end of its log if it does not."""
+def check_installed(installation: Installation) -> None:
+    """DaemonError if there is nothing to start."""
     if not installation.command:
         raise DaemonError(
             _(
@@ -100,6 +100,11 @@ async def start(installation: Installation) -> Endpoint:
                 "(install/install.sh), then try again."
             )
         )
+
+
+async def start(installation: Installation) -> Endpoint:
+    """Start the daemon and wait until it answers; DaemonError with the end of its log if it does not."""
+    check_installed(installation)
     process = _spawn(installation)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:

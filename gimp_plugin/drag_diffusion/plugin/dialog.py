@@ -98,7 +98,8 @@ class DragDialog:
             procedure, config, _presets(), self._has_selection, self._setting_changed
         )
         self._left = parts.lay_out_left(self._tools.widget, self._view.widget, self._status.widget)
-        box = parts.lay_out(self._left, self._panel.widget, parts.make_keep_button(config))
+        below = parts.make_keep_button(config), parts.make_daemon_button(self._show_daemon)
+        box = parts.lay_out(self._left, self._panel.widget, *below)
         self._dialog.get_content_area().pack_start(box, True, True, 0)
         self._dialog.connect("key-press-event", self._key)
 
@@ -193,6 +194,11 @@ class DragDialog:
     def _try_again(self) -> None:
         self._to_points(self._ready_sentence())
         self._background.change()
+
+    def _show_daemon(self) -> None:
+        from plugin import daemon_window  # loads the vendored packages
+
+        daemon_window.run(self._dialog)
 
     def _to_points(self, sentence: str) -> None:
         self._state = EDITING

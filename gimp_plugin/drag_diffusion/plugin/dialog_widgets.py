@@ -171,6 +171,14 @@ def make_keep_button(config: Any) -> Any:
     return button
 
 
+def make_daemon_button(act: Callable[[], None]) -> Any:
+    button = Gtk.Button.new_with_mnemonic(_("About t_he daemon …"))
+    button.set_tooltip_text(_("Its device, model, memory and log; unload it or start it anew"))
+    button.set_halign(Gtk.Align.START)
+    button.connect("clicked", lambda _button: act())
+    return button
+
+
 def lay_out_left(tools: Any, canvas: Any, status: Any) -> Any:
     frame = Gtk.Frame(shadow_type=Gtk.ShadowType.IN)
     frame.add(canvas)
@@ -181,10 +189,11 @@ def lay_out_left(tools: Any, canvas: Any, status: Any) -> Any:
     return box
 
 
-def lay_out(left: Any, settings: Any, keep: Any) -> Any:
+def lay_out(left: Any, settings: Any, *below: Any) -> Any:
     right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=MARGIN)
     right.pack_start(settings, False, False, 0)
-    right.pack_start(keep, False, False, 0)
+    for widget in below:
+        right.pack_start(widget, False, False, 0)
     box = Gtk.Box(spacing=MARGIN)
     box.set_border_width(MARGIN)
     box.pack_start(left, True, True, 0)

@@ -34,7 +34,7 @@ def show_error(error: BaseException, parent: Any = None) -> None:
     dialog.add_button(_("_Close"), Gtk.ResponseType.CLOSE)
     dialog.set_default_response(Gtk.ResponseType.CLOSE)
     while dialog.run() == COPY:
-        _copy(details)
+        copy(details)
     dialog.destroy()
 
 
@@ -94,7 +94,8 @@ def _details(text: str) -> Any:
     return expander
 
 
-def _copy(text: str) -> None:
+def copy(text: str) -> None:
+    """Into the clipboard."""
     clipboard = Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD)
     clipboard.set_text(text, -1)
     clipboard.store()

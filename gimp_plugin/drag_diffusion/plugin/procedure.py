@@ -30,6 +30,18 @@ def run(procedure: Any, run_mode: Any, image: Any, drawables: Sequence[Any], con
     return procedure.new_return_values(status, None)
 
 
+def run_daemon_window(procedure: Any) -> Any:
+    """“About the daemon” on its own."""
+    from plugin import daemon_window  # needs a display
+
+    try:
+        daemon_window.start()
+        daemon_window.run()
+    except Exception as error:
+        return _failure(procedure, error, True)
+    return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
+
+
 def _edit_in_window(procedure: Any, image: Any, drawables: Sequence[Any], config: Any) -> bool:
     """The dialog does all but the last step; whether a layer was made."""
     from plugin import dialog  # needs a display

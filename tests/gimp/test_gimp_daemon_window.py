@@ -1,0 +1,118 @@
+"""“About the daemon” in the real window: what it shows in each state, and each of its actions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from fakes_plugin import fake_daemon as fake_daemon_module
+from gimp_desktop import PICTURE, WATCH, make_picture, wait
+
+pytestmark = pytest.mark.slow
+TITLE = "^About the daemon$"
+OPEN = """
+procedure = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion-daemon")
+values = procedure.run(procedure.create_config())
+result["ended"] = values.index(0) == Gimp.PDBStatusType.SUCCESS
+"""
+
+
+def press(desktop, key):
+    desktop.tool("xdotool", "key", key, "sleep", "0.5")
+
+
+def set_theme(gimp, scheme):
+    with (gimp.folder / "profile" / "gimprc").open("a", encoding="utf-8") as file:
+        file.write(f"(theme-color-scheme {scheme})\n")
+
+
+def close(desktop, window):
+    """With the mouse: the button is at the lower right."""
+    told = desktop.tool("xdotool", "getwindowgeometry", "--shell", window).splitlines()
+    size = dict(line.split("=") for line in told)
+    place = str(int(size["WIDTH"]) - 60), str(int(size["HEIGHT"]) - 30)
+    desktop.tool("xdotool", "mousemove", "--window", window, *place, "sleep", "0.3", "click", "1")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_running_daemon_and_its_actions(gimp, desktop, fake_daemon, scheme):
+    set_theme(gimp, scheme)
+    desktop.open_gimp(OPEN)
+    window = desktop.wait_for_window(TITLE)
+    desktop.screenshot(f"daemon-{scheme}.png")
+    press(desktop, "alt+o")  # Copy log
+    press(desktop, "alt+u")  # Unload
+    wait(lambda: fake_daemon.asked == ["Unload"], "the unloading")
+    press(desktop, "alt+a")  # Clear cache, which asks
+    desktop.wait_for_window("^Drag Edit$")
+    desktop.screenshot(f"daemon-clear-{scheme}.png")
+    press(desktop, "Escape")
+    wait(lambda: not desktop.windows("^Drag Edit$"), "the question's end")
+    assert fake_daemon.asked == ["Unload"]
+    press(desktop, "alt+a")
+    desktop.wait_for_window("^Drag Edit$")
+    press(desktop, "alt+r")
+    wait(lambda: fake_daemon.asked == ["Unload", "ClearStore"], "the clearing")
+    desktop.screenshot(f"daemon-freed-{scheme}.png")
+    close(desktop, window)
+    assert wait(lambda: desktop.state().get("ended"), "the end")
+
+
+@pytest.fixture
+def daemon_program(gimp, host_command):
+    """A fake daemon that is started and ended as a process."""
+    yield lambda *options: host_command(str(Path(fake_daemon_module.__file__)), *options)
+    if gimp.endpoint_file.exists():
+        with suppress(ProcessLookupError):
+            os.kill(pid(gimp), signal.SIGTERM)
+        gimp.endpoint_file.unlink()
+
+
+def pid(gimp):
+    return json.loads(gimp.endpoint_file.read_text(encoding="utf-8"))["pid"]
+
+
+def test_it_is_started_restarted_and_asks_before_an_edit_is_lost(gimp, desktop, daemon_program):
+    gimp.endpoint_file.unlink(missing_ok=True)
+    command = daemon_program("--busy", "1")
+    desktop.open_gimp(OPEN, DRAGDIFFUSION_DAEMON_COMMAND=command)
+    window = desktop.wait_for_window(TITLE)
+    desktop.screenshot("daemon-none.png")
+    press(desktop, "alt+s")  # Start
+    wait(gimp.endpoint_file.exists, "the daemon")
+    first = pid(gimp)
+    desktop.screenshot("daemon-started.png")
+    press(desktop, "alt+r")  # Restart, which asks
+    desktop.wait_for_window("^Drag Edit$")
+    desktop.screenshot("daemon-busy.png")
+    press(desktop, "Escape")
+    wait(lambda: not desktop.windows("^Drag Edit$"), "the question's end")
+    assert pid(gimp) == first
+    press(desktop, "alt+r")
+    desktop.wait_for_window("^Drag Edit$")
+    press(desktop, "alt+r")
+    wait(lambda: pid(gimp) != first, "another daemon")
+    desktop.screenshot("daemon-restarted.png")
+    close(desktop, window)
+    assert wait(lambda: desktop.state().get("ended"), "the end")
+
+
+def test_from_the_drag_dialog(gimp, desktop, fake_daemon):
+    make_picture(gimp.folder / "picture.png")
+    desktop.open_gimp(
+        PICTURE, 'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)', WATCH
+    )
+    dialog = desktop.open_dialog()
+    press(desktop, "alt+h")
+    window = desktop.wait_for_window(TITLE)
+    desktop.screenshot("daemon-over-dialog.png")
+    press(desktop, "alt+u")
+    wait(lambda: fake_daemon.asked == ["Unload"], "the unloading")
+    close(desktop, window)
+    wait(lambda: not desktop.windows(TITLE), "the window's end")
+    desktop.press(dialog, "Return")  # the dialog goes on
+    wait(lambda: desktop.times("result"), "the result")
