@@ -12,16 +12,15 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPTokenizer
 
 from dragdiffusion.engine.config import DragConfig, LoraConfig, Mode
-from dragdiffusion.engine.diffusion_model import DiffusionModel, ModelParts
+from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import DragRequest, Point, Rectangle, Trajectory
 from dragdiffusion.evaluation import edit_flops
 from dragdiffusion.evaluation.edit_flops import EditFlops, count_edit
 from dragdiffusion.models.families import Family
 from dragdiffusion.models.profiles import default_config
-from fakes.sd15_shape import SCHEDULER, TINY, make_text_encoder, make_unet, make_vae
+from fakes.sd15_shape import make_model
 
 FLOOR = {
     "encode": 1.12,
@@ -39,17 +38,7 @@ TERA = 1e12
 
 @pytest.fixture(scope="module")
 def sd15() -> DiffusionModel:
-    with torch.device("meta"):
-        parts = ModelParts(
-            unet=make_unet(),
-            vae=make_vae(),
-            text_encoder=make_text_encoder(),
-            tokenizer=CLIPTokenizer.from_pretrained(TINY / "tokenizer"),
-            scheduler_config=SCHEDULER,
-        )
-    return DiffusionModel(
-        parts, name="sd15", family="sd1", device=torch.device("meta"), dtype=torch.float32
-    )
+    return make_model(torch.float32, device=torch.device("meta"))
 
 
 def _request(config: DragConfig, *, mask: bool) -> DragRequest:

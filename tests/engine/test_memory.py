@@ -32,7 +32,7 @@ from dragdiffusion.models.families import Family
 from dragdiffusion.models.profiles import default_config
 from engine.tiny_model import run
 from fakes.live_bytes import LiveBytes
-from fakes.sd15_shape import make_meta_model
+from fakes.sd15_shape import make_model
 
 BOUND = {torch.bfloat16: 4.5 * GIB, torch.float32: 7 * GIB}
 AMPLE = 80 * GIB
@@ -101,7 +101,7 @@ def _noted(
 @pytest.fixture(scope="module", params=[torch.bfloat16, torch.float32], ids=["bf16", "fp32"])
 def sd15(request: pytest.FixtureRequest) -> Iterator[tuple[LiveBytes, DiffusionModel]]:
     with LiveBytes() as live:
-        yield live, make_meta_model(request.param)
+        yield live, make_model(request.param, device=torch.device("meta"))
 
 
 @pytest.fixture(autouse=True)

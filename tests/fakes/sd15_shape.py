@@ -95,9 +95,8 @@ def make_text_encoder() -> CLIPTextModel:
     )
 
 
-def make_meta_model(dtype: torch.dtype) -> DiffusionModel:
-    """For what needs shapes only: its tensors hold no numbers."""
-    device = torch.device("meta")
+def make_model(dtype: torch.dtype, *, device: torch.device) -> DiffusionModel:
+    """On "meta" for what needs shapes only: there tensors hold no numbers."""
     with device:
         unet, vae, text_encoder = make_unet(), make_vae(), make_text_encoder()
     parts = ModelParts(unet.to(dtype), vae.to(dtype), text_encoder.to(dtype), _tokenizer, SCHEDULER)
