@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""DragDiffusion for GIMP 3: the procedure's registration. All else is imported when the user calls it."""
+"""DragDiffusion for GIMP 3: the procedures' registration. All else is imported when the user calls it."""
 
 import sys
 import time
@@ -28,6 +28,7 @@ translation.use(GLib.get_language_names())
 
 PROCEDURE = "plug-in-drag-diffusion"
 DAEMON = "plug-in-drag-diffusion-daemon"
+RE_EDIT = "plug-in-drag-diffusion-re-edit"
 READWRITE = GObject.ParamFlags.READWRITE
 MODE_DEFAULT = -1
 
@@ -39,7 +40,7 @@ class DragDiffusion(Gimp.PlugIn):
         return True, translation.DOMAIN, translation.FOLDER.name
 
     def do_query_procedures(self):
-        return [PROCEDURE, DAEMON]
+        return [PROCEDURE, RE_EDIT, DAEMON]
 
     def do_create_procedure(self, name):
         if name == DAEMON:
@@ -53,20 +54,9 @@ class DragDiffusion(Gimp.PlugIn):
             | Gimp.ProcedureSensitivityMask.NO_DRAWABLES
             | Gimp.ProcedureSensitivityMask.NO_IMAGE
         )
-        procedure.set_menu_label(_("_Drag Edit…"))
-        procedure.add_menu_path("<Image>/Filters")
-        procedure.set_documentation(
-            _("Drag parts of the picture to where they should be (DragDiffusion)"),
-            _(
-                "Each open stroke of the selected path drags what lies at its first point to its last "
-                "point, along the stroke. The selection, with its feather, is the part that may "
-                "change; without one the whole layer may. The result is a new layer above the layer "
-                "that was edited. A daemon on this computer does the work; it is started if needed."
-            ),
-            None,  # GIMP's help browser has no page about it
-        )
         procedure.set_attribution("DragDiffusion for GIMP", "GPL-3.0-or-later", "2026")
-        _add_arguments(procedure)
+        {PROCEDURE: _describe_drag, RE_EDIT: _describe_re_edit}[name](procedure)
+        procedure.add_menu_path("<Image>/Filters")
         return procedure
 
 
@@ -92,6 +82,48 @@ def _make_daemon_procedure(plug_in):
         READWRITE,
     )
     return procedure
+
+
+def _describe_re_edit(procedure):
+    procedure.set_menu_label(_("_Re-edit Drag…"))
+    procedure.set_documentation(
+        _("Change a drag that was made before: its points, its settings (DragDiffusion)"),
+        _(
+            "Takes a layer that Drag Edit made and drags again, on the layer that was dragged then, "
+            "with the points, the selection and the settings of that time; in the dialog they can "
+            "be changed. The result replaces the layer or is added above it."
+        ),
+        None,
+    )
+    procedure.add_boolean_argument(
+        "replace",
+        _("_Replace the layer"),
+        _("The result takes the layer's place; otherwise it is added above it"),
+        True,
+        READWRITE,
+    )
+    procedure.add_int_argument(
+        "seed",
+        _("Seed n_umber"),
+        _("Another seed number gives a variation; -1: as it was. The dialog starts as it was"),
+        *(MODE_DEFAULT, 2**31 - 1, MODE_DEFAULT),
+        READWRITE,
+    )
+
+
+def _describe_drag(procedure):
+    procedure.set_menu_label(_("_Drag Edit…"))
+    procedure.set_documentation(
+        _("Drag parts of the picture to where they should be (DragDiffusion)"),
+        _(
+            "Each open stroke of the selected path drags what lies at its first point to its last "
+            "point, along the stroke. The selection, with its feather, is the part that may "
+            "change; without one the whole layer may. The result is a new layer above the layer "
+            "that was edited. A daemon on this computer does the work; it is started if needed."
+        ),
+        None,  # GIMP's help browser has no page about it
+    )
+    _add_arguments(procedure)
 
 
 def _add_arguments(procedure):
@@ -183,7 +215,8 @@ def run(procedure, run_mode, image, drawables, config, _data):
         return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, incomplete)
     from plugin import procedure as drag_edit
 
-    return drag_edit.run(procedure, run_mode, image, drawables, config)
+    body = {PROCEDURE: drag_edit.run, RE_EDIT: drag_edit.run_re_edit}[procedure.get_name()]
+    return body(procedure, run_mode, image, drawables, config)
 
 
 def run_daemon(procedure, _config, _data):

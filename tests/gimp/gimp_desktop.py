@@ -18,6 +18,11 @@ OUTPUT = Path(__file__).resolve().parents[1] / "output"  # the screenshots are k
 
 
 MAIN = "– GIMP$"
+ENTRIES = (
+    "Drag Edit",
+    "About the Daemon",
+    "Re-edit Drag",
+)  # the last of the menu Filters, in its order
 
 
 class Desktop:
@@ -64,13 +69,20 @@ class Desktop:
         lines = self.times_file.read_text(encoding="utf-8").splitlines()
         return [told for told in map(json.loads, lines) if told["event"] == event]
 
-    def open_dialog(self) -> str:
+    def open_dialog(self, title: str = "^Drag Edit$") -> str:
         """Wait until the dialog is drawn and stays where it is; its window."""
-        window = self.wait_for_window("^Drag Edit$")
+        window = self.wait_for_window(title)
         wait(lambda: self.times("pixels read"), "the layer's pixels")
         self.tool("xdotool", "windowactivate", "--sync", window)
         time.sleep(0.5)
         return window
+
+    def choose(self, entry: str, shot: str) -> None:
+        """An entry of ours in the menu Filters of the maximized window."""
+        self.click(427, 32)
+        self.screenshot(shot)
+        ups = ["Up"] * (len(ENTRIES) - ENTRIES.index(entry))
+        self.tool("xdotool", "key", "--delay", "200", *ups, "Return")
 
     def on_canvas(self, x: float, y: float) -> tuple[int, int]:
         """Where a point of the layer lies on the screen."""

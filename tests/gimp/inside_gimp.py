@@ -8,6 +8,7 @@ from gi.repository import Gegl, Gimp
 
 SRGB = "R'G'B'A u8"
 PROCEDURE = "plug-in-drag-diffusion"
+RE_EDIT = "plug-in-drag-diffusion-re-edit"
 
 Gegl.init(None)
 
@@ -73,15 +74,15 @@ def new_path(image, *strokes, name="Drags", closed=False):
     return path
 
 
-def call(image, layers, run_mode=Gimp.RunMode.NONINTERACTIVE, **arguments):
+def call(image, layers, run_mode=Gimp.RunMode.NONINTERACTIVE, name=PROCEDURE, **arguments):
     """Call the procedure; its status and its sentence."""
-    procedure = Gimp.get_pdb().lookup_procedure(PROCEDURE)
+    procedure = Gimp.get_pdb().lookup_procedure(name)
     config = procedure.create_config()
     config.set_property("run-mode", run_mode)
     config.set_property("image", image)
     config.set_core_object_array("drawables", layers)
-    for name, value in arguments.items():
-        config.set_property(name.replace("_", "-"), value)
+    for key, value in arguments.items():
+        config.set_property(key.replace("_", "-"), value)
     values = procedure.run(config)
     status = values.index(0)
     names = ("EXECUTION_ERROR", "CALLING_ERROR", "PASS_THROUGH", "SUCCESS", "CANCEL")

@@ -92,6 +92,8 @@ def test_the_selection_is_grown_and_softened_for_the_edit_alone(gimp, fake_daemo
         layer = new_layer(image)
         new_path(image, [(40, 30), (60, 40)])
         image.select_rectangle(Gimp.ChannelOps.REPLACE, 35, 25, 30, 20)
+        Gimp.context_set_feather(True)  # of a script's next selections: nothing to do with the edit
+        Gimp.context_set_feather_radius(8, 8)
         result["selected"] = digest(image.get_selection())
         result["calls"] = [
             call(image, [layer], mask_grow=grow, mask_feather=feather)

@@ -67,9 +67,7 @@ def test_as_the_user_guide_says(gimp, desktop, fake_daemon):
     desktop.click(700, 320)
     desktop.click(600, 500, "shift")  # the tree
     desktop.click(560, 520)
-    desktop.click(427, 32)  # Filters
-    desktop.screenshot("menu.png")
-    desktop.tool("xdotool", "key", "--delay", "200", "Up", "Up", "Return")  # the last but one
+    desktop.choose("Drag Edit", "menu.png")
     dialog = desktop.open_dialog()
     desktop.screenshot("two-strokes.png")
     desktop.button("v")  # Advanced

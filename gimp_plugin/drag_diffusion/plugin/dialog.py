@@ -5,6 +5,7 @@ It opens with a small picture that GIMP has ready; plugin.background does the re
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
@@ -29,7 +30,7 @@ from plugin.edit_model import (
 from plugin.points import Points
 from plugin.presets import Presets
 from plugin.settings_panel import SettingsPanel
-from plugin.subject import Subject, usable_drags
+from plugin.subject import Subject
 from plugin.translation import _
 
 SMALL = 1024  # pixels, longer side of the first picture: GIMP's limit for a thumbnail
@@ -41,13 +42,21 @@ def start() -> None:
     GimpUi.init("drag-diffusion")
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The result that the user wants, a session.Done, and how."""
+
+    done: Any
+    replace: bool  # in the place of the layer that is edited again
+
+
 class DragDialog:
     """One opening of the dialog."""
 
     def __init__(self, procedure: Any, config: Any, subject: Subject) -> None:
         self._subject = subject
-        self._drags, reasons = usable_drags(subject)
-        self._note = reasons[0] if reasons else ""
+        self._drags, reasons = subject.usable_drags()
+        self._note = " ".join(reasons)
         self._points = Points(subject.state, self._drags)
         self._background = Background(subject, config, lambda: self._points.drags, self._show_event)
         self._strip: Any = None  # of results, once there is one
@@ -56,8 +65,8 @@ class DragDialog:
         self._handles = Handles(())
         self._build(procedure, config)
 
-    def run(self) -> Any:
-        """Until the user inserts a result, which is a session.Done, or closes: None."""
+    def run(self) -> Optional[Chosen]:
+        """Until the user inserts a result, or closes: None."""
         self._dialog.show_all()
         self._view.widget.grab_focus()
         self._refresh()
@@ -72,8 +81,8 @@ class DragDialog:
                 response = self._dialog.run()
                 if response in acts:
                     acts[response]()
-                elif response == parts.INSERT:
-                    return self._strip.chosen
+                elif response in (parts.INSERT, parts.REPLACE):
+                    return Chosen(self._strip.chosen, response == parts.REPLACE)
                 elif self._may_close():
                     return None
         finally:
@@ -87,8 +96,8 @@ class DragDialog:
 
     def _build(self, procedure: Any, config: Any) -> None:
         state = self._subject.state
-        self._dialog = parts.make_window(messages.TITLE)
-        self._buttons = parts.Buttons(self._dialog)
+        self._dialog = parts.make_window(self._subject.title)
+        self._buttons = parts.Buttons(self._dialog, self._subject.can_replace)
         self._view = CanvasView((state.width, state.height), self._first_paint)
         self._show_small()
         self._hands = CanvasInput(self._view, self._points, self._points_changed)
@@ -114,7 +123,7 @@ class DragDialog:
         timing.note("first paint")
         image_io.start()
         subject, scale = self._subject, self._small.scale
-        small = image_io.read_small_selection(subject.image, subject.state, scale)
+        small = subject.read_small_selection(scale)
         self._view.set_coverage(small, scale)
         self._background.start()
 

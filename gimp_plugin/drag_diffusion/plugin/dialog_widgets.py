@@ -16,7 +16,7 @@ GAP = 6
 MARGIN = 12
 SIZE = (980, 680)  # of the window at first, GTK pixels
 EDITING, WORKING, LOOKING = range(3)  # the dialog's states: at points, at a drag, at a result
-DRAG, TAKE, STOP, AGAIN = range(1, 5)  # responses; Insert is OK
+DRAG, TAKE, STOP, AGAIN, REPLACE = range(1, 6)  # responses; Insert is OK
 INSERT = int(Gtk.ResponseType.OK)
 CLOSE = int(Gtk.ResponseType.CLOSE)
 
@@ -41,6 +41,14 @@ BUTTONS: Dict[int, Tuple[str, Tuple[int, ...], str]] = {
             "Put the result that is shown into the image as a layer above yours; one undo removes it"
         ),
     ),
+    REPLACE: (
+        _("Rep_lace the layer"),
+        (LOOKING,),
+        _(
+            "Put the result that is shown in the place of the layer that is edited again; one undo "
+            "brings that back"
+        ),
+    ),
 }
 DEFAULTS = {EDITING: DRAG, WORKING: STOP, LOOKING: INSERT}
 
@@ -48,8 +56,10 @@ DEFAULTS = {EDITING: DRAG, WORKING: STOP, LOOKING: INSERT}
 class Buttons:
     """The dialog's buttons; each state shows its own."""
 
-    def __init__(self, dialog: Any) -> None:
+    def __init__(self, dialog: Any, can_replace: bool) -> None:
         self._dialog = dialog
+        self._defaults = {**DEFAULTS, LOOKING: REPLACE} if can_replace else DEFAULTS
+        self._hidden = () if can_replace else (REPLACE,)
         self._buttons = {}
         for response, (label, _states, tooltip) in BUTTONS.items():
             button = dialog.add_button(label, response)
@@ -60,10 +70,10 @@ class Buttons:
 
     def show(self, state: int, can_drag: bool, can_take: bool) -> None:
         for response, (_label, states, _tooltip) in BUTTONS.items():
-            self._buttons[response].set_visible(state in states)
+            self._buttons[response].set_visible(state in states and response not in self._hidden)
         self._buttons[DRAG].set_sensitive(can_drag)
         self._buttons[TAKE].set_sensitive(can_take)
-        self._dialog.set_default_response(DEFAULTS[state])
+        self._dialog.set_default_response(self._defaults[state])
 
 
 class StatusArea:

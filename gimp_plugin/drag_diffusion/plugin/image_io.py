@@ -7,6 +7,7 @@ and PixelBuffer's check.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Callable, Generator, Iterator, Mapping, Optional, Sequence, Tuple
 
 from gi.repository import Gegl, Gimp
@@ -19,7 +20,16 @@ COVERAGE = "Y u8"  # linear, as the selection is
 MASK = "Y float"  # linear too, and exact in every precision
 PART = 1 << 22  # bytes that are read at once: some milliseconds
 
+OUR_PARASITES = "drag-diffusion-"
 SmallCoverage = Tuple[int, int, bytes]  # width, height, one byte a pixel
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Another layer that tells where a new one goes: above it, or in its place."""
+
+    layer: Any
+    replace: bool
 
 
 def start() -> None:
@@ -119,6 +129,8 @@ def shape_selection(mask: PixelBuffer, grow: int, feather: int) -> PixelBuffer:
     width, height = mask.width, mask.height
     whole = Gegl.Rectangle.new(0, 0, width, height)
     scratch = Gimp.Image.new(width, height, Gimp.ImageBaseType.GRAY)
+    Gimp.context_push()  # a script's own may soften every selection
+    Gimp.context_set_defaults()
     try:
         channel = Gimp.Channel.new(scratch, "mask", width, height, 100.0, Gegl.Color.new("black"))
         scratch.insert_channel(channel, None, 0)
@@ -137,8 +149,14 @@ def shape_selection(mask: PixelBuffer, grow: int, feather: int) -> PixelBuffer:
         rows = bytes(buffer.get(whole, 1.0, COVERAGE, Gegl.AbyssPolicy.NONE))
         del buffer
     finally:
+        Gimp.context_pop()
         scratch.delete()
     return PixelBuffer(width, height, 1, rows)
+
+
+def read_parasite(layer: Any, name: str) -> Optional[bytes]:
+    parasite = layer.get_parasite(name)
+    return None if parasite is None else bytes(number & 255 for number in parasite.get_data())
 
 
 def read_thumbnail(layer: Any, side: int) -> Any:
@@ -168,14 +186,21 @@ def insert_layer(
     pixels: PixelBuffer,
     parasites: Mapping[str, bytes],
     keep: Callable[[], None] = lambda: None,
+    beside: Optional[Beside] = None,
 ) -> Any:
-    """Put the pixels above the source layer, `offset` from its corner, in one undo step; with what `keep` adds."""
+    """Put the pixels above the source layer, `offset` from its corner, in one undo step; with what `keep` adds.
+
+    `beside`: above that layer of the image, or in its place, though not at its corner.
+    """
     if not image.is_valid():
         raise EditError(_("The image was closed while the edit ran, so its result has no place."))
-    parent, position, corner = _place(image, source)
+    replaced = _to_be_replaced(image, beside)
+    parent, position, corner = _place(image, source, beside)
     layer = _make_layer(image, name, pixels)
     layer.set_offsets(corner[0] + offset[0], corner[1] + offset[1])
     _hide_as(source, layer, offset)
+    if replaced is not None:
+        _dress_as(replaced, layer)
     # Before the layer is in the image: attached later, it would be an undo step of its own.
     for key, content in parasites.items():
         layer.attach_parasite(Gimp.Parasite.new(key, Gimp.PARASITE_PERSISTENT, content))
@@ -183,24 +208,90 @@ def insert_layer(
     with undo_step(image):
         inserted = image.insert_layer(layer, parent, position)
         if inserted:
+            if replaced is not None:
+                name = replaced.get_name()
+                image.remove_layer(replaced)
+                layer.set_name(name)
             keep()
     if not inserted:
         layer.delete()
         raise EditError(_("GIMP did not accept the new layer: see its error console."))
     # GIMP selects the new layer, but the next drag is from the user's own again: this one is only a part.
     if selected:
-        image.set_selected_layers(selected)
+        image.set_selected_layers([one if one != replaced else layer for one in selected])
     layer.update(0, 0, pixels.width, pixels.height)
     Gimp.displays_flush()
     return layer
 
 
-def _place(image: Any, source: Any) -> Tuple[Any, int, Sequence[int]]:
-    """Parent, position and corner of the source; the top of the image if it is gone by now."""
-    if not source.is_valid() or source.get_image() != image:
-        return None, 0, (0, 0)
-    _ok, x, y = source.get_offsets()
-    return source.get_parent(), image.get_item_position(source), (x, y)
+def _place(image: Any, source: Any, beside: Optional[Beside]) -> Tuple[Any, int, Sequence[int]]:
+    """Parent and position beside the source, or what was named, and the source's corner; the top if it is gone by now."""
+    corner: Sequence[int] = (0, 0)
+    if _is_in(image, source):
+        corner = source.get_offsets()[1:]
+    if beside is not None and _is_in(image, beside.layer):
+        source = beside.layer
+    if not _is_in(image, source):
+        return None, 0, corner
+    return source.get_parent(), image.get_item_position(source), corner
+
+
+def _is_in(image: Any, layer: Any) -> bool:
+    return layer.is_valid() and layer.get_image() == image
+
+
+def _to_be_replaced(image: Any, beside: Optional[Beside]) -> Any:
+    """The layer, if it is there; EditError where something of it would be lost."""
+    if beside is None or not beside.replace or not _is_in(image, beside.layer):
+        return None
+    if beside.layer.get_filters():
+        raise EditError(
+            _(
+                "Layer “{layer}” has filters, which the layer in its place would not have: merge or "
+                "remove them (fx in the Layers dialog), or add the result as a layer of its own."
+            ).format(layer=beside.layer.get_name())
+        )
+    return beside.layer
+
+
+def _dress_as(old: Any, layer: Any) -> None:
+    """Make the layer look and behave as the one whose place it takes."""
+    layer.set_opacity(old.get_opacity())
+    layer.set_mode(old.get_mode())
+    layer.set_blend_space(old.get_blend_space())
+    layer.set_composite_space(old.get_composite_space())
+    layer.set_composite_mode(old.get_composite_mode())
+    layer.set_visible(old.get_visible())
+    layer.set_color_tag(old.get_color_tag())
+    layer.set_lock_alpha(old.get_lock_alpha())
+    layer.set_lock_position(old.get_lock_position())
+    layer.set_lock_visibility(old.get_lock_visibility())
+    for name in old.get_parasite_list():
+        if not name.startswith(OUR_PARASITES):
+            layer.attach_parasite(old.get_parasite(name))
+    if old.get_mask() is not None:
+        _keep_mask(old, layer)
+
+
+def _keep_mask(old: Any, layer: Any) -> None:
+    """What the user painted on the old one's mask stays, where the two layers overlap."""
+    mask = layer.get_mask()
+    if mask is None:
+        mask = layer.create_mask(Gimp.AddMaskType.WHITE)
+        layer.add_mask(mask)
+    layer.set_apply_mask(old.get_apply_mask())
+    _ok, old_x, old_y = old.get_offsets()
+    _ok, x, y = layer.get_offsets()
+    left, top = max(x, old_x), max(y, old_y)
+    width = min(x + layer.get_width(), old_x + old.get_width()) - left
+    height = min(y + layer.get_height(), old_y + old.get_height()) - top
+    if width <= 0 or height <= 0:
+        return
+    there = Gegl.Rectangle.new(left - old_x, top - old_y, width, height)
+    rows = bytes(old.get_mask().get_buffer().get(there, 1.0, MASK, Gegl.AbyssPolicy.NONE))
+    buffer = mask.get_buffer()
+    buffer.set(Gegl.Rectangle.new(left - x, top - y, width, height), MASK, rows)
+    buffer.flush()
 
 
 def _hide_as(source: Any, layer: Any, offset: Tuple[int, int]) -> None:

@@ -17,7 +17,7 @@ COPY = 1  # response of the button
 WIDTH = 62  # characters
 
 
-def show_error(error: BaseException, parent: Any = None) -> None:
+def show_error(error: BaseException, parent: Any = None, title: str = "") -> None:
     """Tell the user; returns when the window is closed."""
     sentence, step = explain(error)
     dialog = Gtk.MessageDialog(
@@ -27,7 +27,7 @@ def show_error(error: BaseException, parent: Any = None) -> None:
         text=sentence,
         secondary_text=step,
     )
-    dialog.set_title(TITLE)
+    dialog.set_title(title or (parent.get_title() if parent else TITLE))
     details = describe(error)
     dialog.get_message_area().pack_start(_details(details), True, True, 0)
     dialog.add_button(_("C_opy details"), COPY)
@@ -75,7 +75,7 @@ def confirm(question: str, more: str, yes: str, parent: Any) -> bool:
         text=question,
         secondary_text=more,
     )
-    dialog.set_title(TITLE)
+    dialog.set_title(parent.get_title())
     dialog.add_button(_("_Go back"), Gtk.ResponseType.CANCEL)
     dialog.add_button(yes, Gtk.ResponseType.OK)
     confirmed = dialog.run() == Gtk.ResponseType.OK

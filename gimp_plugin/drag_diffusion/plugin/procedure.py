@@ -7,25 +7,53 @@ the image as it was.
 from __future__ import annotations
 
 import traceback
-from typing import Any, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 from gi.repository import Gimp, GLib
 
-from plugin import edit_model, image_io, subject
+from plugin import edit_model, image_io, re_edit, subject
 from plugin.edit_model import Edit, EditError, Progress, Result
+from plugin.subject import Subject
 from plugin.translation import _
-
-TITLE = _("Drag Edit")
 
 
 def run(procedure: Any, run_mode: Any, image: Any, drawables: Sequence[Any], config: Any) -> Any:
-    """The procedure's body: its status, with a sentence where the edit could not be done."""
+    """Drag Edit: its status, with a sentence where the edit could not be done."""
+
+    def edit(interactive: bool) -> bool:
+        pointed_at = subject.gather(image, drawables)
+        if interactive:
+            return _edit_in_window(procedure, config, pointed_at) is not None
+        return _edit_quietly(config, pointed_at)
+
+    return _told(procedure, run_mode, edit, _("Drag Edit"))
+
+
+def run_re_edit(
+    procedure: Any, run_mode: Any, image: Any, drawables: Sequence[Any], config: Any
+) -> Any:
+    """Re-edit Drag: the same with points, selection and settings of a layer that was made before."""
+
+    def edit(interactive: bool) -> bool:
+        pointed_at = re_edit.gather(image, drawables)
+        drag_procedure, arguments = re_edit.make_drag(pointed_at, config)
+        if not interactive:
+            return _edit_quietly(arguments, pointed_at, replace=config.get_property("replace"))
+        replaced = _edit_in_window(drag_procedure, arguments, pointed_at)
+        if replaced is not None:
+            config.set_property("replace", replaced)  # and so does Repeat
+        return replaced is not None
+
+    return _told(procedure, run_mode, edit, re_edit.TITLE)
+
+
+def _told(procedure: Any, run_mode: Any, edit: Callable[[bool], bool], title: str) -> Any:
     interactive = run_mode == Gimp.RunMode.INTERACTIVE
     try:
-        edit_image = _edit_in_window if interactive else _edit_quietly
-        done = edit_image(procedure, image, drawables, config)
+        _start(interactive)
+        done = edit(interactive)
     except Exception as error:  # GIMP itself would show nothing at all
-        return _failure(procedure, error, interactive)
+        return _failure(procedure, error, title if interactive else "")
     status = Gimp.PDBStatusType.SUCCESS if done else Gimp.PDBStatusType.CANCEL
     return procedure.new_return_values(status, None)
 
@@ -38,30 +66,36 @@ def run_daemon_window(procedure: Any) -> Any:
         daemon_window.start()
         daemon_window.run()
     except Exception as error:
-        return _failure(procedure, error, True)
+        return _failure(procedure, error, _("Drag Edit"))
     return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
 
 
-def _edit_in_window(procedure: Any, image: Any, drawables: Sequence[Any], config: Any) -> bool:
-    """The dialog does all but the last step; whether a layer was made."""
+def _start(interactive: bool) -> None:
+    if not interactive:
+        image_io.start()
+        return
     from plugin import dialog  # needs a display
 
     dialog.start()
-    pointed_at = subject.gather(image, drawables)
+
+
+def _edit_in_window(procedure: Any, config: Any, pointed_at: Subject) -> Optional[bool]:
+    """The dialog does all but the last step; whether another layer was replaced, None where no layer was made."""
+    from plugin import dialog
+
     window = dialog.DragDialog(procedure, config, pointed_at)
-    done = window.run()
-    if done is None:
-        return False
+    chosen = window.run()
+    if chosen is None:
+        return None
+    done = chosen.done
     keep_points = config.get_property("keep-points") and window.has_new_points(done.edit)
-    pointed_at.insert(done.edit, done.result, keep_points)
-    return True
+    pointed_at.insert(done.edit, done.result, keep_points=keep_points, replace=chosen.replace)
+    return bool(chosen.replace)
 
 
-def _edit_quietly(_procedure: Any, image: Any, drawables: Sequence[Any], config: Any) -> bool:
+def _edit_quietly(config: Any, pointed_at: Subject, *, replace: bool = False) -> bool:
     """For scripts and for "Repeat": GIMP's own progress bar only."""
     # 1. gather
-    image_io.start()
-    pointed_at = subject.gather(image, drawables)
     settings = subject.read_settings(config)
     drags = pointed_at.drags
     selection = pointed_at.read_selection()
@@ -71,21 +105,21 @@ def _edit_quietly(_procedure: Any, image: Any, drawables: Sequence[Any], config:
     pixels = image_io.read_pixels(pointed_at.layer)
     edit = Edit(pointed_at.state, pixels, mask, drags, settings, selection=selection)
     # 2. drag
-    result = _follow_in_status_bar(edit)
+    result = _follow_in_status_bar(edit, pointed_at.title)
     # 3. insert
     if result is not None:
-        pointed_at.insert(edit, result)
+        pointed_at.insert(edit, result, keep_points=False, replace=replace)
     return result is not None
 
 
-def _follow_in_status_bar(edit: Edit) -> Optional[Result]:
+def _follow_in_status_bar(edit: Edit, title: str) -> Optional[Result]:
     """The bar's Cancel button ends this process; the daemon sees the stream break and stops."""
     from plugin import daemon
     from plugin.worker import Finished, Job
 
     installation = daemon.read_installation()
     job = Job(lambda: daemon.drag(edit, installation))
-    Gimp.progress_init(TITLE)
+    Gimp.progress_init(title)
     job.start()
     result = None
     while True:
@@ -100,16 +134,17 @@ def _follow_in_status_bar(edit: Edit) -> Optional[Result]:
             return result
 
 
-def _failure(procedure: Any, error: Exception, interactive: bool) -> Any:
+def _failure(procedure: Any, error: Exception, title: str) -> Any:
+    """Shown in a window of this title; handed to the caller where there is none."""
     from plugin.client import DaemonError
 
     is_defect = not isinstance(error, (EditError, DaemonError))
     if is_defect:
         traceback.print_exception(type(error), error, error.__traceback__)
-    if interactive:
+    if title:
         from plugin import messages
 
-        messages.show_error(error)
+        messages.show_error(error, title=title)
         return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
     sentence = (
         _("Drag Edit failed, the image is as it was: {error!r}").format(error=error)

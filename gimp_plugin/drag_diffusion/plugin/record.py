@@ -219,6 +219,18 @@ def place(part: Crop, by: Tuple[int, int], layer: LayerState) -> PixelBuffer:
     return PixelBuffer(layer.width, layer.height, 1, bytes(rows))
 
 
+def shrink(mask: PixelBuffer, scale: float) -> Tuple[int, int, bytes]:
+    """Width, height and rows of a smaller mask: of each of its pixels the one that lies in the middle."""
+    width, height = max(1, round(mask.width * scale)), max(1, round(mask.height * scale))
+    columns = [int((x + 0.5) * mask.width / width) for x in range(width)]
+    lines = []
+    for y in range(height):
+        start = int((y + 0.5) * mask.height / height) * mask.width
+        line = mask.rows[start : start + mask.width]
+        lines.append(bytes([line[x] for x in columns]))
+    return width, height, b"".join(lines)
+
+
 def to_arguments(settings: Settings) -> Dict[str, Any]:
     """The settings as the procedure's arguments."""
     return {

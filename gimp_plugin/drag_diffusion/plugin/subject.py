@@ -18,6 +18,7 @@ from plugin.edit_model import (
     Settings,
     Stroke,
 )
+from plugin.image_io import Beside, SmallCoverage
 from plugin.translation import _
 
 
@@ -26,7 +27,17 @@ class Subject:
     image: Any
     layer: Any
     state: LayerState
-    strokes: Tuple[Stroke, ...]
+    strokes: Tuple[Stroke, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Of the window, and of the progress bar."""
+        return _("Drag Edit")
+
+    @property
+    def can_replace(self) -> bool:
+        """Whether there is a layer whose place a result may take."""
+        return False
 
     @property
     def has_selection(self) -> bool:
@@ -37,6 +48,21 @@ class Subject:
         """One for each stroke; EditError where a stroke is none."""
         return edit_model.to_drags(self.strokes, self.state)
 
+    def usable_drags(self) -> Tuple[Tuple[Drag, ...], List[str]]:
+        """The drags of the strokes that are some, and why the others are none."""
+        drags: List[Drag] = []
+        reasons: List[str] = []
+        for stroke in self.strokes:
+            try:
+                drags += edit_model.to_drags([stroke], self.state)
+            except EditError as error:
+                reasons.append(str(error))
+        return tuple(drags), reasons
+
+    def read_small_selection(self, scale: float) -> Optional[SmallCoverage]:
+        """`read_selection` at another scale."""
+        return image_io.read_small_selection(self.image, self.state, scale)
+
     def read_selection(self) -> Optional[PixelBuffer]:
         """Where the layer is; None: nothing is selected."""
         return image_io.read_selection(self.image, self.state)
@@ -45,9 +71,14 @@ class Subject:
         """The layer's pixels, with a pause after each part of them."""
         return image_io.read_pixels_in_parts(self.layer)
 
-    def insert(self, edit: Edit, result: Result, keep_points: bool = False) -> None:
+    def insert(self, edit: Edit, result: Result, *, keep_points: bool, replace: bool) -> None:
         """The only change of the image: a layer, and if wanted the points as a path, in one undo step."""
+        del replace
+        self._insert(edit, result, keep_points)
 
+    def _insert(
+        self, edit: Edit, result: Result, keep_points: bool, beside: Optional[Beside] = None
+    ) -> None:
         def keep() -> None:
             if keep_points:
                 paths.insert_path(self.image, edit.drags, self.state)
@@ -60,6 +91,7 @@ class Subject:
             result.pixels,
             record.to_parasites(edit, result),
             keep,
+            beside,
         )
 
 
@@ -70,18 +102,6 @@ def gather(image: Any, drawables: Sequence[Any]) -> Subject:
     states = [image_io.read_state(drawable) for drawable in drawables]
     state = edit_model.check_layers(states, image.get_floating_sel() is not None)
     return Subject(image, drawables[0], state, paths.read_strokes(image))
-
-
-def usable_drags(subject: Subject) -> Tuple[Tuple[Drag, ...], List[str]]:
-    """The drags of the strokes that are some, and why the others are none."""
-    drags: List[Drag] = []
-    reasons: List[str] = []
-    for stroke in subject.strokes:
-        try:
-            drags += edit_model.to_drags([stroke], subject.state)
-        except EditError as error:
-            reasons.append(str(error))
-    return tuple(drags), reasons
 
 
 def shape(selection: Optional[PixelBuffer], settings: Settings) -> Optional[PixelBuffer]:
