@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Drag parts of a picture where you want them.",
 )
-models = typer.Typer(no_args_is_help=True, help="List, download and remove models.")
+models = typer.Typer(no_args_is_help=True, help="List, download, verify and remove models.")
 cache = typer.Typer(no_args_is_help=True, help="Prepared pictures on disk: show and clear.")
 bench = typer.Typer(no_args_is_help=True, help="Measure.")
 app.add_typer(models, name="models")
@@ -233,9 +233,19 @@ def models_download(
         download_model(name, full=full)
 
 
-@models.command("rm")
-def models_rm(name: Annotated[str, typer.Argument(help="A downloaded model.")]) -> None:
-    """Remove a downloaded model from the disk."""
+@models.command("verify")
+def models_verify(name: Annotated[str, typer.Argument(help="A downloaded model.")]) -> None:
+    """Compare every file of a downloaded model with its hash."""
+    from dragdiffusion.commands.errors import errors_as_exit_status
+    from dragdiffusion.commands.models import verify_model
+
+    with errors_as_exit_status():
+        verify_model(name)
+
+
+@models.command("remove")
+def models_remove(name: Annotated[str, typer.Argument(help="A downloaded model.")]) -> None:
+    """Remove a downloaded model, or what has arrived of it, from the disk."""
     from dragdiffusion.commands.errors import errors_as_exit_status
     from dragdiffusion.commands.models import remove_model
 

@@ -46,6 +46,14 @@ class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STAGE_COMPOSITING: _ClassVar[Stage]
     STAGE_SAMPLING: _ClassVar[Stage]
     STAGE_WARPING: _ClassVar[Stage]
+
+class ModelState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODEL_STATE_UNSPECIFIED: _ClassVar[ModelState]
+    MODEL_STATE_READY: _ClassVar[ModelState]
+    MODEL_STATE_PARTIAL: _ClassVar[ModelState]
+    MODEL_STATE_ABSENT: _ClassVar[ModelState]
+    MODEL_STATE_DAMAGED: _ClassVar[ModelState]
 PIXEL_FORMAT_UNSPECIFIED: PixelFormat
 PIXEL_FORMAT_RGBA8: PixelFormat
 PIXEL_FORMAT_RGB8: PixelFormat
@@ -71,6 +79,11 @@ STAGE_DENOISING: Stage
 STAGE_COMPOSITING: Stage
 STAGE_SAMPLING: Stage
 STAGE_WARPING: Stage
+MODEL_STATE_UNSPECIFIED: ModelState
+MODEL_STATE_READY: ModelState
+MODEL_STATE_PARTIAL: ModelState
+MODEL_STATE_ABSENT: ModelState
+MODEL_STATE_DAMAGED: ModelState
 
 class BufferReference(_message.Message):
     __slots__ = ("sha256", "width", "height", "format")
@@ -490,6 +503,36 @@ class DownloadModelEvent(_message.Message):
     total_bytes: int
     def __init__(self, file: _Optional[str] = ..., done_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ...) -> None: ...
 
+class VerifyModelRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class VerifyModelEvent(_message.Message):
+    __slots__ = ("file", "done_bytes", "total_bytes", "damaged_files")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    DONE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FILES_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    done_bytes: int
+    total_bytes: int
+    damaged_files: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, file: _Optional[str] = ..., done_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., damaged_files: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RemoveModelRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RemoveModelResponse(_message.Message):
+    __slots__ = ("freed_bytes",)
+    FREED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    freed_bytes: int
+    def __init__(self, freed_bytes: _Optional[int] = ...) -> None: ...
+
 class UnloadRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -531,7 +574,7 @@ class ListModelsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "title", "available", "size_bytes", "family", "source", "download_bytes")
+    __slots__ = ("name", "title", "available", "size_bytes", "family", "source", "download_bytes", "state", "purpose", "license", "here_bytes", "damaged_files", "can_remove", "can_verify")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
@@ -539,6 +582,13 @@ class Model(_message.Message):
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     DOWNLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    LICENSE_FIELD_NUMBER: _ClassVar[int]
+    HERE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FILES_FIELD_NUMBER: _ClassVar[int]
+    CAN_REMOVE_FIELD_NUMBER: _ClassVar[int]
+    CAN_VERIFY_FIELD_NUMBER: _ClassVar[int]
     name: str
     title: str
     available: bool
@@ -546,12 +596,23 @@ class Model(_message.Message):
     family: str
     source: str
     download_bytes: int
-    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., available: _Optional[bool] = ..., size_bytes: _Optional[int] = ..., family: _Optional[str] = ..., source: _Optional[str] = ..., download_bytes: _Optional[int] = ...) -> None: ...
+    state: ModelState
+    purpose: str
+    license: str
+    here_bytes: int
+    damaged_files: _containers.RepeatedScalarFieldContainer[str]
+    can_remove: bool
+    can_verify: bool
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., available: _Optional[bool] = ..., size_bytes: _Optional[int] = ..., family: _Optional[str] = ..., source: _Optional[str] = ..., download_bytes: _Optional[int] = ..., state: _Optional[_Union[ModelState, str]] = ..., purpose: _Optional[str] = ..., license: _Optional[str] = ..., here_bytes: _Optional[int] = ..., damaged_files: _Optional[_Iterable[str]] = ..., can_remove: _Optional[bool] = ..., can_verify: _Optional[bool] = ...) -> None: ...
 
 class ListModelsResponse(_message.Message):
-    __slots__ = ("models", "default_model")
+    __slots__ = ("models", "default_model", "folder", "free_bytes")
     MODELS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_MODEL_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedCompositeFieldContainer[Model]
     default_model: str
-    def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., default_model: _Optional[str] = ...) -> None: ...
+    folder: str
+    free_bytes: int
+    def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., default_model: _Optional[str] = ..., folder: _Optional[str] = ..., free_bytes: _Optional[int] = ...) -> None: ...

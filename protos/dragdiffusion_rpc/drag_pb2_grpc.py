@@ -79,6 +79,16 @@ class DragDiffusionStub:
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelRequest.SerializeToString,
                 response_deserializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelEvent.FromString,
                 _registered_method=True)
+        self.VerifyModel = channel.unary_stream(
+                '/dragdiffusion.v1.DragDiffusion/VerifyModel',
+                request_serializer=dragdiffusion__rpc_dot_drag__pb2.VerifyModelRequest.SerializeToString,
+                response_deserializer=dragdiffusion__rpc_dot_drag__pb2.VerifyModelEvent.FromString,
+                _registered_method=True)
+        self.RemoveModel = channel.unary_unary(
+                '/dragdiffusion.v1.DragDiffusion/RemoveModel',
+                request_serializer=dragdiffusion__rpc_dot_drag__pb2.RemoveModelRequest.SerializeToString,
+                response_deserializer=dragdiffusion__rpc_dot_drag__pb2.RemoveModelResponse.FromString,
+                _registered_method=True)
         self.Unload = channel.unary_unary(
                 '/dragdiffusion.v1.DragDiffusion/Unload',
                 request_serializer=dragdiffusion__rpc_dot_drag__pb2.UnloadRequest.SerializeToString,
@@ -160,6 +170,20 @@ class DragDiffusionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyModel(self, request, context):
+        """Compares every file of a downloaded model with its hash; what is damaged is fetched again by DownloadModel.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveModel(self, request, context):
+        """Deletes a downloaded model, whole or not, from the daemon's models folder; whatever lies elsewhere is refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Unload(self, request, context):
         """Frees the model and the prepared images from memory; what is on disk stays.
         """
@@ -228,6 +252,16 @@ def add_DragDiffusionServicer_to_server(servicer, server):
                     servicer.DownloadModel,
                     request_deserializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelRequest.FromString,
                     response_serializer=dragdiffusion__rpc_dot_drag__pb2.DownloadModelEvent.SerializeToString,
+            ),
+            'VerifyModel': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyModel,
+                    request_deserializer=dragdiffusion__rpc_dot_drag__pb2.VerifyModelRequest.FromString,
+                    response_serializer=dragdiffusion__rpc_dot_drag__pb2.VerifyModelEvent.SerializeToString,
+            ),
+            'RemoveModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveModel,
+                    request_deserializer=dragdiffusion__rpc_dot_drag__pb2.RemoveModelRequest.FromString,
+                    response_serializer=dragdiffusion__rpc_dot_drag__pb2.RemoveModelResponse.SerializeToString,
             ),
             'Unload': grpc.unary_unary_rpc_method_handler(
                     servicer.Unload,
@@ -488,6 +522,60 @@ class DragDiffusion:
             '/dragdiffusion.v1.DragDiffusion/DownloadModel',
             dragdiffusion__rpc_dot_drag__pb2.DownloadModelRequest.SerializeToString,
             dragdiffusion__rpc_dot_drag__pb2.DownloadModelEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dragdiffusion.v1.DragDiffusion/VerifyModel',
+            dragdiffusion__rpc_dot_drag__pb2.VerifyModelRequest.SerializeToString,
+            dragdiffusion__rpc_dot_drag__pb2.VerifyModelEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dragdiffusion.v1.DragDiffusion/RemoveModel',
+            dragdiffusion__rpc_dot_drag__pb2.RemoveModelRequest.SerializeToString,
+            dragdiffusion__rpc_dot_drag__pb2.RemoveModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,7 +38,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return daemon_environment(tmp_path) | folder
 
 
-def test_download_list_and_remove(
+def test_download_list_verify_and_remove(
     command: RunCommand, environment: dict[str, str], tmp_path: Path
 ) -> None:
     for path in FILES:
@@ -46,14 +46,28 @@ def test_download_list_and_remove(
         (tmp_path / "published" / path).write_text('{"cross_attention_dim": 768}')
     with FakeHub(tmp_path / "published", "stable-diffusion-v1-5/stable-diffusion-v1-5") as hub:
         environment = environment | {"HF_ENDPOINT": hub.url}
-        before = command("models", "list", env=environment)
-        assert "not here: dragdiffusion models download sd15" in before.stdout
+        before = command("models", "list", env=environment).stdout
+        assert "Stable Diffusion 1.5: not here, about 2,130 MB" in before
+        assert "Get it with: dragdiffusion models download sd15" in before
+        assert "For photographs" in before
+        assert "OpenRAIL" in before
         done = command("models", "download", "sd15", env=environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    folder = tmp_path / "models" / "stable-diffusion-v1-5--stable-diffusion-v1-5"
-    assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} == set(FILES)
-    assert str(folder) in command("models", "list", env=environment).stdout
-    assert command("models", "rm", "sd15", env=environment).returncode == 0
+        assert (done.returncode, done.stderr) == (0, "")
+        folder = tmp_path / "models" / "stable-diffusion-v1-5--stable-diffusion-v1-5"
+        assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} == set(FILES)
+        listed = command("models", "list", env=environment).stdout
+        assert "Stable Diffusion 1.5: ready, 0 MB" in listed
+        assert str(folder) in listed
+        assert "is whole" in command("models", "verify", "sd15", env=environment).stdout
+        weights = folder / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+        weights.write_text('{"cross_attention_dim": 769}')  # as long as before
+        found = command("models", "verify", "sd15", env=environment)
+        assert found.returncode == 1
+        assert f"Damaged: {weights.relative_to(folder)}" in found.stderr
+        assert "Stable Diffusion 1.5: damaged" in command("models", "list", env=environment).stdout
+        assert command("models", "download", "sd15", env=environment).returncode == 0
+        assert command("models", "verify", "sd15", env=environment).returncode == 0
+    assert command("models", "remove", "sd15", env=environment).returncode == 0
     assert not folder.exists()
 
 
@@ -62,7 +76,10 @@ def test_download_list_and_remove(
     [
         (["download", "no such model"], 2, "There is no model"),
         (["download", "embedded"], 2, "not a downloaded model"),
-        (["rm", "sd15"], 1, "has not been downloaded"),
+        (["remove", "sd15"], 1, "has not been downloaded"),
+        (["remove", "embedded"], 2, "not a downloaded model"),
+        (["verify", "sd15"], 1, "download it first"),
+        (["verify", "embedded"], 2, "not a downloaded model"),
         (["download", "sd15"], 1, "HF_HUB_OFFLINE"),
     ],
 )

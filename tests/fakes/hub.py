@@ -2,6 +2,7 @@
 
 with FakeHub(folder, name="owner/model") as hub:
     hub.break_after = 1000        # cut each answer after so many bytes
+    hub.pause_seconds = 0.1       # slow: after each 20,000 bytes
     run(..., HF_ENDPOINT=hub.url)
     hub.requests                  # [("GET", path, range header or ""), …]
 """
@@ -11,11 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+_PIECE = 20_000  # bytes
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -29,6 +32,7 @@ class FakeHub:
         self.authorizations: list[str] = []
         self.break_after = 0  # bytes; 0: never
         self.breaks_left = 1_000_000
+        self.pause_seconds = 0.0  # after each 20,000 bytes that are sent
         self.damage: set[str] = set()  # paths that are sent wrong
         self.status = 0  # answer everything with this status
         hub = self
@@ -90,10 +94,20 @@ class FakeHub:
             self.breaks_left -= 1
             rest = rest[: self.break_after]
             call.close_connection = True
-        call.wfile.write(rest)
+        try:
+            for begin in range(0, len(rest), _PIECE):
+                call.wfile.write(rest[begin : begin + _PIECE])
+                time.sleep(self.pause_seconds)
+        except ConnectionError:  # the other side has enough
+            call.close_connection = True
 
     def _listing(self) -> dict[str, Any]:
-        return {"sha": REVISION, "siblings": [self._sibling(p) for p in self._paths()]}
+        tags = ["diffusers", "license:creativeml-openrail-m"]
+        return {
+            "sha": REVISION,
+            "tags": tags,
+            "siblings": [self._sibling(p) for p in self._paths()],
+        }
 
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.rglob("*") if path.is_file())

@@ -111,6 +111,21 @@ class Connection:
         with _errors_translated():
             return self._short(self._stub.ListModels, rpc.ListModelsRequest())
 
+    def download_model(self, name: str, *, full: bool = False) -> Iterator[rpc.DownloadModelEvent]:
+        """The events; closing the iterator cancels, and keeps what has arrived."""
+        request = rpc.DownloadModelRequest(name=name, full=full)
+        return self._stream(self._stub.DownloadModel, request)
+
+    def verify_model(self, name: str) -> Iterator[rpc.VerifyModelEvent]:
+        """The events; closing the iterator cancels."""
+        return self._stream(self._stub.VerifyModel, rpc.VerifyModelRequest(name=name))
+
+    def remove_model(self, name: str) -> int:
+        """Delete a downloaded model; the bytes that are free now."""
+        request = rpc.RemoveModelRequest(name=name)
+        with _errors_translated():
+            return int(self._short(self._stub.RemoveModel, request).freed_bytes)
+
     def shut_down(self, *, only_if_idle: bool = False) -> bool:
         """False: it is busy and was to stop only if idle."""
         request = rpc.ShutdownRequest(only_if_idle=only_if_idle)

@@ -1,44 +1,62 @@
-"""`dragdiffusion models list | download | rm`."""
+"""`dragdiffusion models list | download | verify | remove`."""
 
 from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 
-from dragdiffusion.commands.errors import BadInput
-from dragdiffusion.models import catalogue
+from dragdiffusion.commands.errors import BadInput, CommandFailed
+from dragdiffusion.models import catalogue, inventory
 from dragdiffusion.models import download as downloads
 from dragdiffusion.models.catalogue import Kind, ModelSource
+from dragdiffusion.models.inventory import Item, State
+
+_INDENT = " " * 13
 
 
 def list_models() -> None:
-    for source in [*catalogue.known_models(), *_other_downloads()]:
-        print(f"{source.name:<12} {_size(source):>15}  {source.title}")
-        print(f"{'':<12} {'':>15}  {_where(source)}")
+    for item in inventory.items():
+        source = item.source
+        print(f"{source.name:<12} {source.title}: {item.state.value}{_size(item)}")
+        purpose = textwrap.wrap(item.purpose, 86)
+        license = f"Licence: {item.license}" if item.license else ""
+        for line in (*purpose, license, _where(item)):
+            if line:
+                print(f"{_INDENT}{line}")
 
 
 def download_model(name: str, *, full: bool) -> None:
     source = _hub_source(name)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(source.name, total=None)
+    with _bar(source.name) as (bar, task):
         for step in downloads.download(source.location, full=full):
             bar.update(task, completed=step.done, total=step.total, description=step.file)
     print(f"{source.title} is in {catalogue.find_files(source)}")
+
+
+def verify_model(name: str) -> None:
+    source = _hub_source(name)
+    damaged: tuple[str, ...] = ()
+    with _bar(source.name) as (bar, task):
+        for step in inventory.verify(source):
+            bar.update(task, completed=step.done, total=step.total, description=step.file)
+            damaged = step.damaged
+    if damaged:
+        raise CommandFailed(
+            f"Damaged: {', '.join(damaged)}. `dragdiffusion models download {name}` fetches that again."
+        )
+    print(f"{source.title} is whole: every file has its hash.")
 
 
 def remove_model(name: str) -> None:
@@ -53,26 +71,35 @@ def _hub_source(name: str) -> ModelSource:
     return source
 
 
-def _other_downloads() -> list[ModelSource]:
-    known = {downloads.model_folder(source.location) for source in catalogue.known_models()}
-    folders = sorted(downloads.models_folder().glob("*--*"))
-    return [
-        catalogue.look_up(folder.name.replace("--", "/", 1))
-        for folder in folders
-        if folder not in known
-    ]
+@contextmanager
+def _bar(name: str) -> Iterator[tuple[Progress, TaskID]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        yield bar, bar.add_task(name, total=None)
 
 
-def _size(source: ModelSource) -> str:
-    here = catalogue.size_bytes(source)
-    if here:
-        return f"{here / 1e6:,.0f} MB"
-    return f"about {source.download_bytes / 1e6:,.0f} MB" if source.download_bytes else ""
+def _size(item: Item) -> str:
+    here, total = f"{item.here_bytes / 1e6:,.0f}", f"{item.total_bytes / 1e6:,.0f}"
+    if item.state is State.PARTIAL:
+        return f", {here} of {total} MB" if item.total_bytes else f", {here} MB"
+    if item.here_bytes:
+        return f", {here} MB"
+    return f", about {total} MB" if item.total_bytes else ""
 
 
-def _where(source: ModelSource) -> str:
-    if catalogue.is_available(source):
+def _where(item: Item) -> str:
+    """The folder or file, or how to have it."""
+    source = item.source
+    if item.state is State.READY:
         return str(catalogue.find_files(source))
-    if source.kind is Kind.HUB:
-        return f"not here: dragdiffusion models download {source.name}"
-    return "missing"
+    if source.kind is not Kind.HUB:
+        return "Install the program again."
+    damaged = f"Damaged: {', '.join(item.damaged)}. " if item.damaged else ""
+    return f"{damaged}Get it with: dragdiffusion models download {source.name}"

@@ -12,6 +12,7 @@ from dragdiffusion.daemon import wire
 from dragdiffusion.daemon.administration import AdministrationMethods
 from dragdiffusion.daemon.drags import NamedDrags
 from dragdiffusion.daemon.jobs import Queued
+from dragdiffusion.daemon.model_methods import ModelMethods
 from dragdiffusion.daemon.progress import ProgressMeter, plan, plan_generation
 from dragdiffusion.daemon.statuses import errors_as_statuses
 from dragdiffusion.daemon.workbench import Edited, Generated, Prepared
@@ -20,13 +21,14 @@ from dragdiffusion.engine.config import DragConfig, Generation, Mode
 from dragdiffusion.engine.drag_types import DragRequest, DragStep, Preview, Stage, StageStep
 from dragdiffusion.engine.errors import InvalidRequest
 from dragdiffusion.models import catalogue
-from dragdiffusion.models.download import download
 from dragdiffusion.models.profiles import Defaults, defaults
 from dragdiffusion_rpc import drag_pb2 as rpc
 from dragdiffusion_rpc import drag_pb2_grpc
 
 
-class DragDiffusionServicer(AdministrationMethods, drag_pb2_grpc.DragDiffusionServicer):
+class DragDiffusionServicer(
+    AdministrationMethods, ModelMethods, drag_pb2_grpc.DragDiffusionServicer
+):
     """Implements drag.proto."""
 
     def __init__(self, workshop: Workshop) -> None:
@@ -100,34 +102,6 @@ class DragDiffusionServicer(AdministrationMethods, drag_pb2_grpc.DragDiffusionSe
     ) -> rpc.FinishDragResponse:
         with self._statuses(context):
             return rpc.FinishDragResponse(running=self._drags.finish(request.edit_id))
-
-    # ---- models ----
-
-    def ListModels(
-        self, request: rpc.ListModelsRequest, context: grpc.ServicerContext
-    ) -> rpc.ListModelsResponse:
-        del request
-        with self._statuses(context):
-            default = catalogue.default_model(self._shop.settings.default_model)
-            models = list(catalogue.known_models())
-            if default not in models:
-                models.append(default)
-            return rpc.ListModelsResponse(
-                models=[wire.from_model(model) for model in models], default_model=default.name
-            )
-
-    def DownloadModel(
-        self, request: rpc.DownloadModelRequest, context: grpc.ServicerContext
-    ) -> Iterator[rpc.DownloadModelEvent]:
-        with self._statuses(context):
-            source = catalogue.resolve(request.name)
-            if source.kind is not catalogue.Kind.HUB:
-                raise InvalidRequest(f"{source.title} needs no download.", field="name")
-            for step in download(source.location, full=request.full):
-                self._shop.activity.touch()
-                yield rpc.DownloadModelEvent(
-                    file=step.file, done_bytes=step.done, total_bytes=step.total
-                )
 
     # ---- shared ----
 

@@ -26,6 +26,7 @@ from dragdiffusion.engine.drag_types import (
 )
 from dragdiffusion.engine.errors import InvalidRequest
 from dragdiffusion.models import catalogue
+from dragdiffusion.models.inventory import Item
 from dragdiffusion.models.profiles import Defaults
 from dragdiffusion_rpc import drag_pb2 as rpc
 
@@ -250,7 +251,9 @@ def from_run(run: Run, config: DragConfig | Generation, version: str) -> rpc.Run
     )
 
 
-def from_model(source: catalogue.ModelSource) -> rpc.Model:
+def from_item(item: Item) -> rpc.Model:
+    state: rpc.ModelState = getattr(rpc, f"MODEL_STATE_{item.state.name}")
+    source = item.source
     return rpc.Model(
         name=source.name,
         title=source.title,
@@ -258,7 +261,14 @@ def from_model(source: catalogue.ModelSource) -> rpc.Model:
         size_bytes=catalogue.size_bytes(source),
         family=source.family.value,
         source=source.location,
-        download_bytes=source.download_bytes,
+        download_bytes=item.total_bytes,
+        state=state,
+        purpose=item.purpose,
+        license=item.license,
+        here_bytes=item.here_bytes,
+        damaged_files=item.damaged,
+        can_remove=item.can_remove,
+        can_verify=item.can_verify,
     )
 
 

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from dragdiffusion.engine.errors import ModelNotFound, ModelUnavailable
-from dragdiffusion.models.download import cached_snapshot
+from dragdiffusion.models.download import cached_snapshot, model_folder
 from dragdiffusion.models.families import Family, file_family, folder_family
 
 EMBEDDED = "embedded"
@@ -36,6 +36,8 @@ class ModelSource:
     kind: Kind
     location: str  # folder, file or hub name
     download_bytes: int = 0  # about, where it must be downloaded; 0: not known
+    purpose: str = ""  # what it is right for, in a sentence
+    license: str = ""
 
 
 def embedded_folder() -> Path:
@@ -52,9 +54,20 @@ def known_models() -> tuple[ModelSource, ...]:
             Family.EMBEDDED,
             Kind.FOLDER,
             str(embedded_folder()),
+            purpose="For simple drawn scenes and for trying out; small, at once there, fast on any "
+            "computer. Not for photographs.",
+            license="GPL-3.0-or-later, as the program",
         ),
         ModelSource(
-            SD15, "Stable Diffusion 1.5", Family.SD1, Kind.HUB, SD15_HUB_NAME, 2_130_000_000
+            SD15,
+            "Stable Diffusion 1.5",
+            Family.SD1,
+            Kind.HUB,
+            SD15_HUB_NAME,
+            2_130_000_000,
+            "For photographs, paintings and nearly everything else: the model of the paper. Best with "
+            "a graphics card; minutes a drag without.",
+            "CreativeML OpenRAIL-M: free, also for sale; not for the harmful uses that it lists",
         ),
     )
 
@@ -140,9 +153,11 @@ def _looks_like_hub_name(name: str) -> bool:
 
 def _how_to_get(source: ModelSource) -> str:
     if source.kind is Kind.HUB:
+        damaged = (model_folder(source.location) / "model_index.json").is_file()
+        state = "damaged" if damaged else "not on this machine"
         return (
-            f"The files of {source.title} are not on this machine: "
-            f"run `dragdiffusion models download {source.name}`."
+            f"The files of {source.title} are {state}: download it in Drag Edit under Models, or run "
+            f"`dragdiffusion models download {source.name}`."
         )
     if source.name == EMBEDDED:
         return "The embedded model is missing from this installation: install the program again."

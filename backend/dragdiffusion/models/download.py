@@ -9,11 +9,9 @@ DRAGDIFFUSION_MODELS_FOLDER.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,17 +19,22 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import platformdirs
 
 from dragdiffusion.engine.errors import ModelNotFound, ModelUnavailable
+from dragdiffusion.models import records
 from dragdiffusion.models.families import folder_family
+from dragdiffusion.models.records import BLOCK_BYTES, HubFile, Record, check_download
 
-_BLOCK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30.0
 _ATTEMPTS = 6  # in a row without a byte
 _PAUSE_SECONDS = 1.0  # after the first; then twice as long each time
+_WAIT_SECONDS = (
+    40.0  # for another download, which may have been cancelled and hang on its connection
+)
 _PARTS = ("scheduler", "tokenizer", "text_encoder", "unet", "vae")
 _INDEX = "model_index.json"
 _CONFIGURATION = "unet/config.json"
@@ -44,16 +47,6 @@ class DownloadStep:
     file: str
     done: int
     total: int
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A file of a model on the hub."""
-
-    path: str
-    size: int
-    sha256: str  # of large files; "" for the others
-    git_sha1: str  # of small files: git's hash of "blob SIZE\0" and the content
 
 
 class _Damaged(Exception):
@@ -73,11 +66,23 @@ def model_folder(hub_name: str) -> Path:
     return models_folder() / hub_name.replace("/", "--")
 
 
+def record_file(hub_name: str) -> Path:
+    """Where it is told what was downloaded of this model."""
+    return models_folder() / "records" / f"{hub_name.replace('/', '--')}.json"
+
+
 def cached_snapshot(hub_name: str) -> Path | None:
     """The folder of a model that is whole: ours, or one of Hugging Face's cache."""
     ours = model_folder(hub_name)
     if (ours / _INDEX).is_file():
-        return ours
+        record = records.read(record_file(hub_name))
+        if record is None or records.is_whole(ours, record):
+            return ours
+    return hub_snapshot(hub_name)
+
+
+def hub_snapshot(hub_name: str) -> Path | None:
+    """The folder of a whole model that another program has put into Hugging Face's own cache."""
     from huggingface_hub import try_to_load_from_cache
 
     index = try_to_load_from_cache(hub_name, _INDEX)
@@ -95,10 +100,12 @@ def configuration(hub_name: str) -> Path:
     folder = models_folder() / "configurations" / hub_name.replace("/", "--")
     if not (folder / _INDEX).is_file():
         _refuse_if_offline(hub_name)
-        revision, files = _list_files(hub_name)
+        listing = list_files(hub_name)
         folder.mkdir(parents=True, exist_ok=True)
-        for file in (*_texts(files), *(file for file in files if file.path == _INDEX)):
-            for _ in _fetch_verified(_url(hub_name, revision, file.path), file, folder):
+        indexes = [file for file in listing.files if file.path == _INDEX]
+        for file in (*_texts(listing.files), *indexes):
+            url = _url(hub_name, listing.revision, file.path)
+            for _ in _fetch_verified(url, file, folder, Event()):
                 pass
     return folder
 
@@ -106,37 +113,63 @@ def configuration(hub_name: str) -> Path:
 def remove(hub_name: str) -> int:
     """Delete a downloaded model, or the beginnings of one; the bytes that are free now."""
     folder = model_folder(hub_name)
-    if not folder.is_dir():
-        raise ModelUnavailable(f"{hub_name} has not been downloaded by this program.")
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    (folder / _INDEX).unlink(missing_ok=True)  # first: a half-removed model is no model
-    shutil.rmtree(folder)
+    if not folder.is_dir() or folder.is_symlink():
+        raise ModelUnavailable(
+            f"{hub_name} has not been downloaded by this program; it stays as it is."
+        )
+    with records.sole_use(record_file(hub_name), hub_name):
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        (folder / _INDEX).unlink(missing_ok=True)  # first: a half-removed model is no model
+        shutil.rmtree(folder)
+        record_file(hub_name).unlink(missing_ok=True)
     return size
 
 
-def download(hub_name: str, *, full: bool = False) -> Generator[DownloadStep, None, Path]:
+def download(
+    hub_name: str, *, full: bool = False, stop: Event | None = None
+) -> Generator[DownloadStep, None, Path]:
     """Download a model in half precision, or `full`; its folder.
 
-    Ending the generator keeps what has arrived for the next time.
+    Ending the generator, or setting `stop` (Cancelled), keeps what has arrived for the next time.
     """
+    stop = stop or Event()
     _refuse_if_offline(hub_name)
-    revision, files = _list_files(hub_name)
-    wanted = choose_files(files, full=full)
-    folder = model_folder(hub_name)
-    folder.mkdir(parents=True, exist_ok=True)
-    total = sum(file.size for file in wanted)
-    _check_space(folder, wanted)
-    before = 0
-    for file in wanted:
-        for done in _fetch_verified(_url(hub_name, revision, file.path), file, folder):
-            yield DownloadStep(file.path, before + done, total)
-        if file.path == _CONFIGURATION:
-            folder_family(folder)  # refuses what cannot be used before the large files come
-        before += file.size
-    return folder
+    with records.sole_use(record_file(hub_name), hub_name, stop, _WAIT_SECONDS):
+        listing = list_files(hub_name)
+        wanted = choose_files(listing.files, full=full)
+        folder = model_folder(hub_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        _discard_useless(hub_name, wanted)
+        records.write(record_file(hub_name), Record(listing.revision, listing.license, wanted))
+        total = sum(file.size for file in wanted)
+        _check_space(folder, wanted)
+        before = 0
+        for file in wanted:
+            url = _url(hub_name, listing.revision, file.path)
+            for done in _fetch_verified(url, file, folder, stop):
+                yield DownloadStep(file.path, before + done, total)
+            if file.path == _CONFIGURATION:
+                folder_family(folder)  # refuses what cannot be used before the large files come
+            before += file.size
+        return folder
 
 
-def choose_files(files: list[HubFile], *, full: bool) -> list[HubFile]:
+def _discard_useless(hub_name: str, wanted: tuple[HubFile, ...]) -> None:
+    """Remove what was found damaged, and what the hub has in another version by now."""
+    folder, record = model_folder(hub_name), records.read(record_file(hub_name))
+    if record is None:
+        return
+    known = {file.path: file for file in record.files}
+    newer = [file.path for file in wanted if known.get(file.path, file) != file]
+    useless = {*record.damaged, *newer}
+    if useless:
+        (folder / _INDEX).unlink(missing_ok=True)  # first: no model until it is whole again
+    for path in useless:
+        (folder / path).unlink(missing_ok=True)
+        (folder / f"{path}.part").unlink(missing_ok=True)
+
+
+def choose_files(files: tuple[HubFile, ...], *, full: bool) -> tuple[HubFile, ...]:
     """What a Stable Diffusion pipeline needs, as safetensors, in the wanted precision if there is a choice."""
     by_path = {file.path: file for file in files}
     if _INDEX not in by_path:
@@ -154,10 +187,10 @@ def choose_files(files: list[HubFile], *, full: bool) -> list[HubFile]:
         if not here:
             raise ModelUnavailable(f"This model has no {stem}.safetensors; it cannot be used.")
         wanted.append(by_path[here[0]])
-    return [*wanted, by_path[_INDEX]]
+    return (*wanted, by_path[_INDEX])
 
 
-def _texts(files: list[HubFile]) -> list[HubFile]:
+def _texts(files: tuple[HubFile, ...]) -> list[HubFile]:
     """Configurations and tokenizer."""
     return [
         file
@@ -166,7 +199,7 @@ def _texts(files: list[HubFile]) -> list[HubFile]:
     ]
 
 
-def _fetch_verified(url: str, file: HubFile, folder: Path) -> Iterator[int]:
+def _fetch_verified(url: str, file: HubFile, folder: Path, stop: Event) -> Iterator[int]:
     """Bytes of the file that are here, until it is whole."""
     target = folder / file.path
     if target.is_file() and target.stat().st_size == file.size:
@@ -175,11 +208,11 @@ def _fetch_verified(url: str, file: HubFile, folder: Path) -> Iterator[int]:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     try:
-        yield from _fetch(url, file, part)
+        yield from _fetch(url, file, part, stop)
     except _Damaged:
         part.unlink()
         try:
-            yield from _fetch(url, file, part)  # once more, from the beginning
+            yield from _fetch(url, file, part, stop)  # once more, from the beginning
         except _Damaged as error:
             part.unlink()
             raise ModelUnavailable(
@@ -188,13 +221,14 @@ def _fetch_verified(url: str, file: HubFile, folder: Path) -> Iterator[int]:
     part.replace(target)
 
 
-def _fetch(url: str, file: HubFile, part: Path) -> Iterator[int]:
+def _fetch(url: str, file: HubFile, part: Path, stop: Event) -> Iterator[int]:
     """Receive until the part is as long as the file, again and again as long as something comes."""
     failures = 0
     while (before := _size(part)) < file.size:
+        check_download(stop)
         reason: Exception | None = None
         try:
-            yield from _receive(url, part)
+            yield from _receive(url, part, stop)
         except (OSError, HTTPException) as error:
             reason = error
             _raise_if_final(error, url, part)
@@ -202,7 +236,7 @@ def _fetch(url: str, file: HubFile, part: Path) -> Iterator[int]:
         if failures >= _ATTEMPTS:
             raise _explained(reason or OSError("nothing is sent"), url) from reason
         if failures:
-            time.sleep(_PAUSE_SECONDS * 2 ** (failures - 1))
+            stop.wait(_PAUSE_SECONDS * 2 ** (failures - 1))
     _verify(part, file)
 
 
@@ -220,43 +254,48 @@ def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _receive(url: str, part: Path) -> Iterator[int]:
+def _receive(url: str, part: Path, stop: Event) -> Iterator[int]:
     """Append what follows the part; its size as it grows."""
     have = _size(part)
     with _open(url, {"Range": f"bytes={have}-"} if have else {}) as response:
         resumes = response.status == 206
         with part.open("ab" if resumes else "wb") as stream:
             done = have if resumes else 0
-            while block := response.read(_BLOCK_BYTES):
+            while block := response.read1(BLOCK_BYTES):  # what is there, so that a slow line shows
+                check_download(stop)
                 stream.write(block)
                 done += len(block)
                 yield done
 
 
 def _verify(part: Path, file: HubFile) -> None:
-    size = part.stat().st_size
-    digest = (
-        hashlib.sha256() if file.sha256 else hashlib.sha1(f"blob {size}\0".encode("ascii"))  # git's
-    )
+    digest = file.new_digest()
     with part.open("rb") as stream:
-        while block := stream.read(_BLOCK_BYTES):
+        while block := stream.read(BLOCK_BYTES):
             digest.update(block)
-    expected = file.sha256 or file.git_sha1
-    if size != file.size or (expected and digest.hexdigest() != expected):
+    same = not file.expected or digest.hexdigest() == file.expected
+    if part.stat().st_size != file.size or not same:
         raise _Damaged(file.path)
 
 
-def _list_files(hub_name: str) -> tuple[str, list[HubFile]]:
+def list_files(hub_name: str) -> Record:
     """The newest revision and its files."""
     url = f"{_endpoint()}/api/models/{urllib.parse.quote(hub_name)}/revision/main?blobs=true"
     try:
         with _open(url, {}) as response:
             answer = json.load(response)
-        return answer["sha"], [_to_hub_file(sibling) for sibling in answer["siblings"]]
+        files = tuple(_to_hub_file(sibling) for sibling in answer["siblings"])
+        return Record(answer["sha"], _license(answer), files)
     except (OSError, HTTPException) as error:
         raise _explained(error, hub_name) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelUnavailable(f"{_endpoint()} does not answer as Hugging Face does.") from error
+
+
+def _license(answer: dict[str, Any]) -> str:
+    """As the model's tags have it; "" where none tells."""
+    tags = [str(tag) for tag in answer.get("tags", [])]
+    return next((t.removeprefix("license:") for t in tags if t.startswith("license:")), "")
 
 
 def _to_hub_file(sibling: dict[str, Any]) -> HubFile:
@@ -302,7 +341,7 @@ def _refuse_if_offline(hub_name: str) -> None:
         )
 
 
-def _check_space(folder: Path, wanted: list[HubFile]) -> None:
+def _check_space(folder: Path, wanted: tuple[HubFile, ...]) -> None:
     have = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     need = sum(file.size for file in wanted) - have
     free = shutil.disk_usage(folder).free
