@@ -15,7 +15,7 @@ suite=${GIMP_TREE_SUITE:-trixie}  # sid has the newest GIMP
 default_tree=${GIMP_TREE:-/var/cache/dragdiffusion/gimp3-$suite}
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 packages=(gimp python3 python3-gi python3-gi-cairo gir1.2-gtk-3.0 xvfb xauth xdotool openbox imagemagick fonts-dejavu-core
-    adwaita-icon-theme)
+    adwaita-icon-theme fonts-wqy-microhei)
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "gimp_tree.sh: $*"; exit 1; }
