@@ -1,4 +1,6 @@
-"""Places the plug-in in every GIMP 3 profile on this machine, or takes it away. Standard library only.
+"""Places the plug-in in every GIMP 3 profile on this machine, or takes it away.
+
+To place it takes the daemon's Python, which can make the help pages; the rest is standard library only.
 
 python install/place_plugin.py place --daemon /path/to/dragdiffusion [--profile DIR]...
 python install/place_plugin.py remove [--profile DIR]...
@@ -85,12 +87,15 @@ def profiles_to_use(
 
 def place(profile: Path, daemon: Path) -> Path:
     """Copies the plug-in into `profile`, in one step as GIMP sees it, and tells it where the daemon is."""
+    from help_pages import write_help  # not everybody's Python has what it needs
+
     plug_ins = profile / "plug-ins"
     plug_ins.mkdir(parents=True, exist_ok=True)
     fresh = profile / f".{PLUGIN_NAME}.new"  # beside plug-ins, where GIMP does not look
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(PLUGIN_SOURCE, fresh, ignore=shutil.ignore_patterns("__pycache__"))
     compile_all(fresh / "locale")
+    write_help(fresh / "help")
     command = {"command": [str(daemon), "serve"]}
     (fresh / "daemon.json").write_text(json.dumps(command) + "\n", encoding="utf-8")
     entry = fresh / f"{PLUGIN_NAME}.py"

@@ -19,13 +19,14 @@ for namespace, version in (
     ("Gtk", "3.0"),
 ):
     gi.require_version(namespace, version)
-from gi.repository import Gimp, GLib, GObject
+from gi.repository import Gimp, Gio, GLib, GObject
 
 from plugin import translation
 from plugin.translation import _
 
 translation.use(GLib.get_language_names())
 
+FOLDER = Path(__file__).resolve().parent
 PROCEDURE = "plug-in-drag-diffusion"
 DAEMON = "plug-in-drag-diffusion-daemon"
 RE_EDIT = "plug-in-drag-diffusion-re-edit"
@@ -40,6 +41,8 @@ class DragDiffusion(Gimp.PlugIn):
         return True, translation.DOMAIN, translation.FOLDER.name
 
     def do_query_procedures(self):
+        pages = Gio.File.new_for_path(str(FOLDER / "help"))
+        self.set_help_domain(translation.DOMAIN, pages)
         return [PROCEDURE, RE_EDIT, DAEMON]
 
     def do_create_procedure(self, name):
@@ -56,22 +59,27 @@ class DragDiffusion(Gimp.PlugIn):
         )
         procedure.set_attribution("DragDiffusion for GIMP", "GPL-3.0-or-later", "2026")
         {PROCEDURE: _describe_drag, RE_EDIT: _describe_re_edit}[name](procedure)
-        procedure.add_menu_path("<Image>/Filters")
+        _put_into_menu(procedure)
         return procedure
+
+
+def _put_into_menu(procedure):
+    procedure.set_icon_file(Gio.File.new_for_path(str(FOLDER / "icon.svg")))
+    procedure.add_menu_path("<Image>/Filters")
 
 
 def _make_daemon_procedure(plug_in):
     """Needs no image."""
     procedure = Gimp.Procedure.new(plug_in, DAEMON, Gimp.PDBProcType.PLUGIN, run_daemon, None)
     procedure.set_menu_label(_("Drag Edit: About the _Daemon…"))
-    procedure.add_menu_path("<Image>/Filters")
+    _put_into_menu(procedure)
     procedure.set_documentation(
         _("Shows what the daemon of Drag Edit does and holds; unloads, restarts"),
         _(
             "Device, model, memory, prepared pictures and log of the daemon that does the drags; frees "
             "its memory or its disk cache, and starts it anew."
         ),
-        None,
+        procedure.get_name(),  # of its help: see do_query_procedures
     )
     procedure.set_attribution("DragDiffusion for GIMP", "GPL-3.0-or-later", "2026")
     procedure.add_enum_argument(
@@ -93,7 +101,7 @@ def _describe_re_edit(procedure):
             "with the points, the selection and the settings of that time; in the dialog they can "
             "be changed. The result replaces the layer or is added above it."
         ),
-        None,
+        procedure.get_name(),
     )
     procedure.add_boolean_argument(
         "replace",
@@ -121,7 +129,7 @@ def _describe_drag(procedure):
             "change; without one the whole layer may. The result is a new layer above the layer "
             "that was edited. A daemon on this computer does the work; it is started if needed."
         ),
-        None,  # GIMP's help browser has no page about it
+        procedure.get_name(),
     )
     _add_arguments(procedure)
 
@@ -230,8 +238,7 @@ def run_daemon(procedure, _config, _data):
 
 def _make_ready():
     """Let the plug-in's packages be found; a GLib.Error where they are not all there."""
-    folder = Path(__file__).resolve().parent
-    sys.path[:0] = [str(folder), str(folder / "vendor")]
+    sys.path[:0] = [str(FOLDER), str(FOLDER / "vendor")]
     try:
         from plugin import procedure, timing  # noqa: F401
 

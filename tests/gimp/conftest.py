@@ -118,12 +118,11 @@ def _make_profile(gimp: Gimp) -> None:
     if not (PLUGIN / "vendor" / "grpclib").is_dir():
         subprocess.run([ROOT / "install" / "vendor.sh"], check=True)
     plug_ins = gimp.folder / "plug-ins"
-    shutil.copytree(PLUGIN, plug_ins / "drag_diffusion")
-    compiler = ROOT / "install" / "catalogues.py"
-    subprocess.run([sys.executable, compiler, plug_ins / "drag_diffusion" / "locale"], check=True)
-    (plug_ins / "drag_diffusion" / "daemon.json").unlink(missing_ok=True)
+    placing = (ROOT / "install" / "place_plugin.py", "place", "--daemon", "/none")
+    subprocess.run([sys.executable, *placing, "--profile", gimp.folder], check=True)
+    (plug_ins / "drag_diffusion" / "daemon.json").unlink()
     shutil.copy(Path(__file__).with_name("inside_gimp.py"), gimp.folder)
-    for name in ("python-eval", "file-png"):
+    for name in ("python-eval", "file-png", "help", "web-browser"):
         (plug_ins / name).symlink_to(_own_plug_ins(gimp) / name)
     profile = gimp.folder / "profile"
     temporary = gimp.folder / "temporary"  # a GIMP that is killed leaves its files here

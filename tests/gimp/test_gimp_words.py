@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
-from gimp_desktop import PICTURE, WATCH, make_picture, wait
+from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, make_picture, wait
+from PIL import Image
 
 LANGUAGES = {
     "de": (
@@ -39,6 +43,26 @@ def language(gimp: Any, code: str) -> Iterator[None]:
         (gimp.folder / "profile" / "pluginrc").unlink(
             missing_ok=True
         )  # has the menu in that language
+
+
+def make_browser(gimp: Any, opened: Path) -> dict[str, str]:
+    """A web browser that notes what it is told to open; the variables that make it the user's."""
+    folder = gimp.folder / "browser" / "applications"
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "browser"
+    program.write_text(f'#!/bin/sh\necho "$1" >>{opened}\n', encoding="utf-8")
+    program.chmod(0o755)
+    kinds = "text/html;x-scheme-handler/file;x-scheme-handler/http;x-scheme-handler/https;"
+    (folder / "browser.desktop").write_text(
+        f"[Desktop Entry]\nType=Application\nName=Browser\nExec={program} %u\nMimeType={kinds}\n",
+        encoding="utf-8",
+    )
+    (folder / "mimeapps.list").write_text(
+        "[Default Applications]\n"
+        + "".join(f"{kind}=browser.desktop\n" for kind in kinds[:-1].split(";")),
+        encoding="utf-8",
+    )
+    return {"XDG_DATA_HOME": str(folder.parent)}
 
 
 def test_menu_and_documentation_are_in_the_language_of_gimp(gimp):
@@ -76,3 +100,53 @@ def test_the_dialog_in_another_language(gimp, desktop, fake_daemon, code):
     desktop.press(dialog, "Return")
     wait(lambda: desktop.state().get("records"), "the layer")
     assert points in desktop.state()["paths"]
+
+
+@pytest.mark.slow
+def test_help_opens_the_user_guide(gimp, desktop, fake_daemon):
+    """From the menu entry and from the dialog, by F1 and by the button; without network."""
+    del fake_daemon
+    make_picture(gimp.folder / "picture.png")
+    opened = gimp.folder / "opened.txt"
+    opened.unlink(missing_ok=True)
+    variables = make_browser(gimp, opened)
+    desktop.open_gimp(
+        PICTURE,
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)',
+        WATCH,
+        **variables,
+    )
+    dialog = desktop.open_dialog()
+    desktop.press(dialog, "F1")
+    wait(opened.exists, "the page")
+    place = desktop.tool("xdotool", "getwindowgeometry", "--shell", dialog)
+    window = dict(line.split("=") for line in place.splitlines())
+    desktop.click(int(window["X"]) + 50, int(window["Y"]) + int(window["HEIGHT"]) - 50)  # Help
+    wait(lambda: len(opened.read_text().splitlines()) == 2, "the page again")
+    (address,) = set(opened.read_text().splitlines())
+    root = Path("/" if gimp.where == "host" else gimp.where)
+    file = root / unquote(urlsplit(address).path).lstrip("/")
+    page = file.read_text(encoding="utf-8")
+    assert "<h1" in page
+    assert "Keep points as a path" in page
+
+
+@pytest.mark.slow
+def test_the_menu_entry_has_an_icon_and_help(gimp, desktop):
+    make_picture(gimp.folder / "picture.png")
+    opened = gimp.folder / "opened.txt"
+    opened.unlink(missing_ok=True)
+    desktop.open_gimp(PICTURE, WATCH, **make_browser(gimp, opened))
+    main = desktop.wait_for_window(MAIN)
+    wait(lambda: desktop.state(), "the picture")
+    desktop.maximize()
+    desktop.press(main, "Escape")
+    desktop.click(427, 32)  # Filters
+    desktop.tool("xdotool", "key", "--delay", "200", "Up")  # the last entry
+    desktop.screenshot("menu-icon.png")
+    column = np.asarray(Image.open(OUTPUT / "menu-icon.png").convert("RGB"), dtype=int)
+    red = abs(column[:450, 425:450] - (220, 50, 47)).max(axis=2) < 30
+    assert 5 < red.sum() < 400  # the handles
+    desktop.tool("xdotool", "key", "F1")
+    wait(opened.exists, "the page")
+    assert opened.read_text().strip().endswith("/index.html")

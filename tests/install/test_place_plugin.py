@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 
 
 @pytest.fixture(scope="module")
-def place_plugin() -> ModuleType:
+def place_plugin() -> Iterator[ModuleType]:
     source = Path(__file__).parents[2] / "install" / "place_plugin.py"
     spec = importlib.util.spec_from_file_location("place_plugin", source)
     assert spec is not None
@@ -21,7 +24,7 @@ def place_plugin() -> ModuleType:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(source.parent)  # as it is when the file is run
         spec.loader.exec_module(module)
-    return module
+        yield module
 
 
 LAYOUTS = {
@@ -80,6 +83,22 @@ def test_placing_twice_leaves_one_complete_executable_plugin(place_plugin, tmp_p
     assert not stale.exists()
     assert json.loads((placed / "daemon.json").read_text()) == {"command": [str(daemon), "serve"]}
     assert [folder.name for folder in (tmp_path / "plug-ins").iterdir()] == ["drag_diffusion"]
+
+
+def test_every_link_of_the_help_pages_leads_somewhere(place_plugin, tmp_path):
+    folder = place_plugin.place(tmp_path, Path("/daemon")) / "help" / "en"
+    places = {
+        page: set(re.findall(r' id="([^"]+)"', page.read_text())) for page in folder.glob("*.html")
+    }
+    assert {page.name for page in places} == {"index.html", "cli.html", "scripting.html"}
+    for page in places:
+        for link in re.findall(r' (?:href|src)="([^"]+)"', page.read_text(encoding="utf-8")):
+            address, _, anchor = link.partition("#")
+            target = folder / address if address else page
+            assert target.is_file(), f"{page.name} → {link}"
+            assert not anchor or anchor in places[target], f"{page.name} → {link}"
+    index = ElementTree.parse(folder / "gimp-help.xml").getroot()
+    assert all((folder / item.attrib["ref"]).is_file() for item in index)
 
 
 def test_remove_takes_the_plugin_and_nothing_else(place_plugin, tmp_path):

@@ -75,6 +75,7 @@ class DragDialog:
             parts.TAKE: self._take,
             parts.STOP: self._stop,
             parts.AGAIN: self._try_again,
+            parts.HELP: messages.show_help,
         }
         try:
             while True:
@@ -304,7 +305,9 @@ class DragDialog:
         control = bool(event.state & Gdk.ModifierType.CONTROL_MASK)
         shift = bool(event.state & Gdk.ModifierType.SHIFT_MASK)
         key = Gdk.keyval_to_lower(event.keyval)
-        if control and key == Gdk.KEY_z:
+        if key == Gdk.KEY_F1:
+            messages.show_help()
+        elif control and key == Gdk.KEY_z:
             (self._hands.redo if shift else self._hands.undo)()
         elif control and key == Gdk.KEY_y:
             self._hands.redo()

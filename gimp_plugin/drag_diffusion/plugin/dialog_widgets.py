@@ -19,8 +19,10 @@ EDITING, WORKING, LOOKING = range(3)  # the dialog's states: at points, at a dra
 DRAG, TAKE, STOP, AGAIN, REPLACE = range(1, 6)  # responses; Insert is OK
 INSERT = int(Gtk.ResponseType.OK)
 CLOSE = int(Gtk.ResponseType.CLOSE)
+HELP = int(Gtk.ResponseType.HELP)
 
 BUTTONS: Dict[int, Tuple[str, Tuple[int, ...], str]] = {
+    HELP: (_("Help"), (EDITING, WORKING, LOOKING), _("Open the user guide (F1)")),
     CLOSE: (_("_Close"), (EDITING, WORKING, LOOKING), _("Close without changing the image")),
     STOP: (
         _("Cance_l"),

@@ -10,7 +10,7 @@ from gi.repository import Gdk, Gimp, Gtk
 
 from plugin import __version__
 from plugin.edit_model import EditError
-from plugin.translation import _
+from plugin.translation import DOMAIN, _
 
 TITLE = _("Drag Edit")
 COPY = 1  # response of the button
@@ -81,6 +81,11 @@ def confirm(question: str, more: str, yes: str, parent: Any) -> bool:
     confirmed = dialog.run() == Gtk.ResponseType.OK
     dialog.destroy()
     return confirmed
+
+
+def show_help(page: str = "plug-in-drag-diffusion") -> None:
+    """Open the user guide, in the browser that GIMP is set to use."""
+    Gimp.help(DOMAIN, page)
 
 
 def _details(text: str) -> Any:
