@@ -7,7 +7,6 @@ import pytest
 from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import edit_model, wire
 from plugin.edit_model import (
-    Anchor,
     Drag,
     Edit,
     EditError,
@@ -15,8 +14,8 @@ from plugin.edit_model import (
     PixelBuffer,
     Result,
     Settings,
-    Stroke,
 )
+from plugin.strokes import Anchor, Stroke, to_drags
 
 LAYER = LayerState("Photo", "layer", width=100, height=80, x=10, y=20)
 
@@ -84,12 +83,12 @@ def test_other_layers_say_why_not(layers, floating, expected):
 
 
 def test_a_straight_stroke_is_two_points_in_layer_pixels():
-    drags = edit_model.to_drags([stroke((30, 40), (50.5, 60))], LAYER)
+    drags = to_drags([stroke((30, 40), (50.5, 60))], LAYER)
     assert drags == (Drag("Stroke 1 of path “Eyes”", ((20, 20), (40.5, 40))),)
 
 
 def test_each_anchor_of_a_straight_stroke_is_kept():
-    (drag,) = edit_model.to_drags([stroke((30, 40), (50, 40), (50, 60))], LAYER)
+    (drag,) = to_drags([stroke((30, 40), (50, 40), (50, 60))], LAYER)
     assert drag.points == ((20, 20), (40, 20), (40, 40))
 
 
@@ -97,7 +96,7 @@ def test_control_points_on_the_line_make_no_curve():
     line = Stroke(
         "Eyes", 1, (Anchor((20, 40), (30, 40), (40, 40)), Anchor((60, 40), (70, 40), (80, 40)))
     )
-    (drag,) = edit_model.to_drags([line], LAYER)
+    (drag,) = to_drags([line], LAYER)
     assert drag.points == ((20, 20), (60, 20))
 
 
@@ -109,7 +108,7 @@ def test_a_curve_is_followed():
         1,
         (Anchor((30, 40), (30, 40), (30, 40 + k)), Anchor((70 - k, 80), (70, 80), (70, 80))),
     )
-    (drag,) = edit_model.to_drags([curve], LAYER)
+    (drag,) = to_drags([curve], LAYER)
     assert drag.points[0] == (20, 20)
     assert drag.points[-1] == (60, 60)
     assert len(drag.points) > 6
@@ -152,7 +151,7 @@ def test_a_curve_is_followed():
     ],
 )
 def test_strokes_that_are_no_drags_say_why(strokes, expected):
-    assert sentence(edit_model.to_drags, strokes, LAYER) == expected
+    assert sentence(to_drags, strokes, LAYER) == expected
 
 
 # ---- selection
@@ -231,7 +230,7 @@ def test_what_is_left_to_the_mode_is_unset(drag_steps):
 
 def test_the_description_for_the_dialog():
     strokes = [stroke((30, 40), (50, 40)), stroke((30, 50), (50, 50), number=2)]
-    drags = edit_model.to_drags(strokes, LAYER)
+    drags = to_drags(strokes, LAYER)
     assert edit_model.describe(drags, True) == "2 drags; only the selection may change."
     assert edit_model.describe(drags[:1], False) == "1 drag; the whole layer may change."
 

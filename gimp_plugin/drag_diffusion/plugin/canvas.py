@@ -10,8 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
-from plugin.edit_model import Drag, Point, distance_from_line
+from plugin.edit_model import Drag, Point
 from plugin.points import End
+from plugin.strokes import distance_from_line
 
 Colour = Tuple[int, int, int]
 

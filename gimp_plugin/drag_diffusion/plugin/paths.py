@@ -6,7 +6,8 @@ from typing import Any, List, Sequence, Tuple
 
 from gi.repository import Gimp
 
-from plugin.edit_model import Anchor, Drag, LayerState, Stroke
+from plugin.edit_model import Drag, LayerState
+from plugin.strokes import Anchor, Stroke
 from plugin.translation import _
 
 KEPT_NAME = _("Drag points")

@@ -7,7 +7,7 @@ from typing import Any, Generator, List, Optional, Sequence, Tuple
 
 from gi.repository import Gimp
 
-from plugin import edit_model, image_io, paths, record
+from plugin import edit_model, image_io, paths, record, strokes
 from plugin.edit_model import (
     Drag,
     Edit,
@@ -16,9 +16,9 @@ from plugin.edit_model import (
     PixelBuffer,
     Result,
     Settings,
-    Stroke,
 )
 from plugin.image_io import Beside, SmallCoverage
+from plugin.strokes import Stroke
 from plugin.translation import _
 
 
@@ -46,7 +46,7 @@ class Subject:
     @property
     def drags(self) -> Tuple[Drag, ...]:
         """One for each stroke; EditError where a stroke is none."""
-        return edit_model.to_drags(self.strokes, self.state)
+        return strokes.to_drags(self.strokes, self.state)
 
     def usable_drags(self) -> Tuple[Tuple[Drag, ...], List[str]]:
         """The drags of the strokes that are some, and why the others are none."""
@@ -54,7 +54,7 @@ class Subject:
         reasons: List[str] = []
         for stroke in self.strokes:
             try:
-                drags += edit_model.to_drags([stroke], self.state)
+                drags += strokes.to_drags([stroke], self.state)
             except EditError as error:
                 reasons.append(str(error))
         return tuple(drags), reasons
