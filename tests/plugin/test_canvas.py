@@ -5,7 +5,7 @@ import pytest
 
 from plugin import canvas
 from plugin.canvas import Bitmap, Mark
-from plugin.edit_model import Drag
+from plugin.edit_model import Drag, LayerState, PixelBuffer
 from plugin.points import End
 
 WIDTH, HEIGHT, STRIDE = 60, 30, 184  # rows are padded, as GdkPixbuf's are
@@ -108,5 +108,21 @@ def test_a_preview_gets_the_mask_as_its_alpha():
 
 
 def test_a_mask_is_thinned_out_for_the_canvas():
-    assert canvas.thin_out(bytes(range(15)), width=5, step=2) == bytes([0, 2, 4, 10, 12, 14])
-    assert canvas.thin_out(bytes(range(15)), width=5, step=1) == bytes(range(15))
+    mask = PixelBuffer(5, 3, 1, bytes(range(15)))
+    layer = LayerState("Photo", "layer", 5, 3)
+    assert canvas.thin_out(mask, layer, 2) == (3, 2, bytes([0, 2, 4, 10, 12, 14]))
+    assert canvas.thin_out(mask, layer, 1) == (5, 3, mask.rows)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7])
+@pytest.mark.parametrize("place", [(0, 0, 5, 4), (3, 2, 6, 5), (6, 3, 5, 5), (10, 7, 1, 1)])
+def test_a_mask_of_a_part_is_thinned_out_as_one_of_the_whole_layer(place, step):
+    layer = LayerState("Photo", "layer", 11, 8)
+    x, y, width, height = place
+    rows = [bytearray(11) for _ in range(8)]
+    for row in range(y, y + height):
+        rows[row][x : x + width] = bytes(range(1 + 20 * row, 1 + 20 * row + width))
+    part = b"".join(bytes(row[x : x + width]) for row in rows[y : y + height])
+    whole = PixelBuffer(11, 8, 1, b"".join(rows))
+    thin = canvas.thin_out(PixelBuffer(width, height, 1, part, x, y), layer, step)
+    assert thin == canvas.thin_out(whole, layer, step)

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,44 @@ def test_a_drag_uploads_once_and_brings_the_result(fake_daemon):
     assert fake_daemon.uploads == 2
     drag(endpoint_of(fake_daemon), an_edit(mask=mask))
     assert fake_daemon.uploads == 2
+
+
+def test_places_in_a_part_of_a_layer_become_places_in_the_layer(fake_daemon):
+    rows = bytearray(16 * 16)
+    for y in range(3, 8):
+        rows[16 * y + 2 : 16 * y + 10] = bytes([255] * 8)
+    whole = an_edit(mask=PixelBuffer(16, 16, 1, bytes(rows)), preview_every=1)
+    by = (100, 200)
+    part = replace(
+        whole,
+        layer=LayerState("Photo", "layer", 900, 800),
+        image=replace(whole.image, x=by[0], y=by[1]),
+        mask=replace(whole.mask, x=by[0], y=by[1]),
+        drags=(Drag("Stroke 1", ((104, 204), (109, 209))),),
+        region=(102, 203, 8, 5),
+    )
+    endpoint = endpoint_of(fake_daemon)
+    here, there = drag(endpoint, whole), drag(endpoint, part)
+    ours, theirs = (request.preparation for request in fake_daemon.requests)
+    assert theirs.trajectories == ours.trajectories
+    assert theirs.region == rpc.Rectangle(x=2, y=3, width=8, height=5)
+    assert there[-1] == replace(here[-1], x=102, y=203)
+    kinds = {type(event) for event in here}
+    assert {Handles, View} <= kinds
+    for one, other in zip(here, there, strict=True):
+        if isinstance(one, View):
+            assert other == replace(one, x=100, y=200)
+        elif isinstance(one, Handles):
+            assert other.points == tuple((x + 100, y + 200) for x, y in one.points)
+    prepared = [collect_prepared(endpoint, edit) for edit in (whole, part)]
+    assert [each.region for each in prepared] == [(2, 3, 8, 5), (102, 203, 8, 5)]
+
+
+def collect_prepared(endpoint, edit):
+    async def collect():
+        return [event async for event in client.prepare(endpoint, edit)]
+
+    return asyncio.run(collect())[-1]
 
 
 def test_a_large_image_goes_in_chunks(fake_daemon):

@@ -9,6 +9,7 @@ from plugin import record
 from plugin.edit_model import Drag, Edit, EditError, LayerState, PixelBuffer, Result, Settings
 
 LAYER = LayerState("Photo", "layer", width=100, height=80, x=10, y=20, tattoo=7)
+WHOLE = (0, 0, 100, 80)
 SETTINGS = Settings("Hündin", "fast", "sd15", 5, 30, 40, mask_grow=-3, mask_feather=9)
 RESULT = Result(3, 4, PixelBuffer(1, 1, 4, b"abcd"), '{"device": "cpu"}')
 WAY = ((20.0, 20.0), (40.5, 40.0))
@@ -50,7 +51,7 @@ def test_what_is_kept_is_read_again():
     assert read.settings == SETTINGS
     assert read.had_selection
     assert (read.selection.x, read.selection.y) == (30, 10)
-    assert record.place(read.selection, (0, 0), LAYER) == selection
+    assert record.place(read.selection, (0, 0), WHOLE) == selection
 
 
 def test_without_a_selection_there_is_none():
@@ -73,20 +74,33 @@ def test_the_bounding_box_holds_all_that_is_selected(box):
     mask = mask_of(*box)
     part = record.crop(mask)
     assert (part.x, part.y, part.mask.width, part.mask.height) == box
-    assert record.place(record.unpack(record.pack(part)), (0, 0), LAYER) == mask
+    assert record.place(record.unpack(record.pack(part)), (0, 0), WHOLE) == mask
 
 
 def test_an_empty_selection_stays_empty():
     mask = mask_of(0, 0, 0, 0)
-    assert record.place(record.unpack(record.pack(record.crop(mask))), (5, 5), LAYER) == mask
+    assert record.place(record.unpack(record.pack(record.crop(mask))), (5, 5), WHOLE) == mask
 
 
 @pytest.mark.parametrize("by", [(5, -3), (-40, 0), (90, 70), (-200, 3), (3, 200)])
 def test_a_selection_is_moved_and_cut_at_the_layers_edge(by):
-    placed = record.place(record.crop(mask_of(30, 10, 20, 15)), by, LAYER)
+    placed = record.place(record.crop(mask_of(30, 10, 20, 15)), by, WHOLE)
     x, y = 30 + by[0], 10 + by[1]
     left, top, right, bottom = max(0, x), max(0, y), min(100, x + 20), min(80, y + 15)
     assert placed == mask_of(left, top, max(0, right - left), max(0, bottom - top))
+    found = record.bounds(record.crop(mask_of(30, 10, 20, 15)), by, LAYER)
+    if left < right and top < bottom:
+        assert found == (left, top, right - left, bottom - top)
+    else:
+        assert 0 in found[2:]
+
+
+def test_a_selection_in_a_part_of_the_layer_is_kept_and_placed_as_in_the_whole():
+    whole = mask_of(30, 10, 20, 15)
+    rows = b"".join(whole.rows[100 * y + 25 : 100 * y + 60] for y in range(5, 40))
+    part = PixelBuffer(35, 35, 1, rows, 25, 5)
+    assert record.crop(part) == record.crop(whole)
+    assert record.place(record.crop(whole), (0, 0), part.region) == part
 
 
 def test_a_layer_without_a_record_says_what_to_select():

@@ -11,8 +11,8 @@ from typing import Any, Callable, Generator, Optional, Tuple
 
 from gi.repository import GLib
 
-from plugin import edit_model, timing
-from plugin.edit_model import Drag, Edit, Models, PixelBuffer, Prepared
+from plugin import cutout, edit_model, timing
+from plugin.edit_model import Drag, Edit, Models, PixelBuffer, Prepared, Region
 from plugin.subject import Subject, read_settings, shape
 
 POLL_MILLISECONDS = 40
@@ -32,19 +32,19 @@ class Background:
     ) -> None:
         self._subject, self._config = subject, config
         self._get_drags, self._on_event = get_drags, on_event
-        self._image: Optional[PixelBuffer] = None  # once it is read
+        self._image: Optional[PixelBuffer] = None  # once it is read: the part that is needed
         self._selection: Optional[PixelBuffer] = None
         self._mask: Optional[PixelBuffer] = None  # made of it
         self._mask_is_read = False
         self._session: Any = None  # once it is loaded
         self._listing: Any = None  # the job that asks the daemon for its models
         self._is_drag_wanted = False
+        self._is_reading = True
         self._pause = 0
         self._has_ended = False
 
     def start(self) -> None:
-        reading = self._read()
-        GLib.idle_add(lambda: self._go_on(reading))
+        self._do_when_idle(self._begin())
 
     @property
     def is_working(self) -> bool:
@@ -70,7 +70,8 @@ class Background:
 
     def drag(self) -> None:
         """Drag as soon as everything is read and prepared; EditError if it cannot be."""
-        if self._image is None:
+        edit_model.check_any(self._get_drags())
+        if not self._has_read():
             self._is_drag_wanted = True
             return
         edit = self._edit()
@@ -107,7 +108,10 @@ class Background:
             self._on_event(error)
         return GLib.SOURCE_REMOVE
 
-    def _read(self) -> Generator[None, None, None]:
+    def _do_when_idle(self, work: Generator[None, None, None]) -> None:
+        GLib.idle_add(lambda: self._go_on(work))
+
+    def _begin(self) -> Generator[None, None, None]:
         from plugin import daemon, session
 
         yield
@@ -118,26 +122,50 @@ class Background:
             lambda edit: daemon.drag(edit, installation),
             lambda edit: daemon.finish(edit, installation),
         )
-        image = yield from self._subject.read_pixels()
-        timing.note("pixels read")
-        self._on_event(image)
-        yield
-        self._image = image
         GLib.timeout_add(POLL_MILLISECONDS, self._poll)
+        yield from self._read()
+
+    def _read(self) -> Generator[None, None, None]:
+        """What is needed now of the layer; then go on with what waits for it."""
+        part = self._plan()
+        if part is not None:
+            self._image = None  # not both at once
+            image = yield from self._subject.read_pixels(part)
+            timing.note("pixels read", pixels=image.width * image.height)
+            self._on_event(image)
+            yield
+            self._image, self._mask_is_read = image, False
+        self._is_reading = False
         if self._is_drag_wanted:
             self.drag()
         else:
             self._prepare()
 
+    def _plan(self) -> Optional[Region]:
+        now = None if self._image is None else self._image.region
+        subject, settings = self._subject, read_settings(self._config)
+        return cutout.plan(subject.state, subject.selected, self._get_drags(), settings, now)
+
+    def _has_read(self) -> bool:
+        """Whether all is read that is needed now; if not, it will be."""
+        if self._is_reading:
+            return False
+        part = self._plan()
+        if part is None or (self._image is not None and self._image.region == part):
+            return self._image is not None
+        self._is_reading = True
+        self._do_when_idle(self._read())
+        return False
+
     def _edit(self) -> Edit:
         """What would be dragged now."""
         settings = read_settings(self._config)
+        assert self._image is not None
         if not self._mask_is_read:
-            self._selection = self._subject.read_selection()
+            self._selection = self._subject.read_selection(self._image.region)
             self._mask, self._mask_is_read = shape(self._selection, settings), True
             if self._mask is not None:
                 self._on_event(self._mask)
-        assert self._image is not None
         return Edit(
             self._subject.state,
             self._image,
@@ -151,14 +179,15 @@ class Background:
     # ---- preparing
 
     def _prepare(self) -> None:
+        if not self._has_read():
+            return
         edit = self._edit()
         if not self.is_working and edit_model.can_prepare(edit):
             self._session.prepare(edit)
 
     def _end_pause(self) -> bool:
         self._pause = 0
-        if self._image is not None:
-            self._prepare()
+        self._prepare()
         return GLib.SOURCE_REMOVE
 
     def _poll(self) -> bool:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
-from plugin.edit_model import Drag, Point
+from plugin.edit_model import Drag, LayerState, PixelBuffer, Point
 from plugin.points import End
 from plugin.strokes import distance_from_line
 
@@ -212,8 +212,12 @@ def with_alpha(rgb: bytes, alpha: bytes) -> bytes:
     return bytes(rgba)
 
 
-def thin_out(coverage: bytes, width: int, step: int) -> bytes:
-    """Every `step`-th pixel of every `step`-th row."""
-    return b"".join(
-        coverage[start : start + width : step] for start in range(0, len(coverage), step * width)
-    )
+def thin_out(mask: PixelBuffer, layer: LayerState, step: int) -> Tuple[int, int, bytes]:
+    """Every `step`-th pixel of every `step`-th row of the whole layer, 0 where the mask does not reach: width, height, pixels."""
+    width, height = -(-layer.width // step), -(-layer.height // step)
+    before, above = -(-mask.x // step), -(-mask.y // step)
+    rows = [bytes(width)] * above
+    for y in range(above * step - mask.y, mask.height, step):
+        row = mask.rows[y * mask.width : (y + 1) * mask.width]
+        rows.append((bytes(before) + row[before * step - mask.x :: step]).ljust(width, b"\0"))
+    return width, height, b"".join(rows).ljust(width * height, b"\0")

@@ -53,6 +53,7 @@ class CanvasView:
         self.widget.put(self._image, 0, 0)
         self.viewport = Viewport(*layer_size)
         self._sources: List[Part] = []
+        self._detail: Optional[Part] = None
         self._veil: Optional[Part] = None
         self._coverage: Optional[Part] = None  # gray: where the layer may change
         self._shown = Shown()
@@ -74,6 +75,11 @@ class CanvasView:
     def set_sources(self, *sources: Part) -> None:
         """The layer at different sizes, the smallest first; the smallest that is fine enough is drawn."""
         self._sources = list(sources)
+        self._change()
+
+    def set_detail(self, detail: Part) -> None:
+        """A part of the layer as it is, for a layer too large to be kept whole."""
+        self._detail = detail
         self._change()
 
     def set_coverage(self, coverage: Optional[Tuple[int, int, bytes]], scale: float) -> None:
@@ -171,6 +177,8 @@ class CanvasView:
         drawn.fill(AROUND)
         fine = [source for source in self._sources if source.scale >= port.zoom]
         self._compose(drawn, (fine or self._sources[-1:])[0])
+        if self._detail is not None and not fine:
+            self._compose(drawn, self._detail)
         if self._shown.over is not None:
             self._compose(drawn, self._shown.over)
         if self._veil is not None and self._shown.with_marks:
@@ -189,7 +197,7 @@ class CanvasView:
         where = (x, y, right - x, bottom - y, left, top, zoom, zoom)
         kind = GdkPixbuf.InterpType
         interpolation = kind.NEAREST if zoom >= NEAREST_FROM else kind.BILINEAR
-        is_picture = part in self._sources
+        is_picture = part is self._detail or part in self._sources
         if is_picture and part.pixbuf.get_has_alpha():
             part.pixbuf.composite_color(drawn, *where, interpolation, 255, 0, 0, *CHECKS)
         elif is_picture:
@@ -236,7 +244,7 @@ def to_pixbuf(width: int, height: int, rows: Any, channels: int, stride: int = 0
 
 
 def result_part(x: int, y: int, pixels: PixelBuffer) -> Part:
-    """A result, where it belongs."""
+    """A result, or another part of the layer at its own size, where it belongs."""
     return Part(to_pixbuf(pixels.width, pixels.height, pixels.rows, 4), x, y, 1.0)
 
 

@@ -61,7 +61,7 @@ async def prepare(endpoint: Endpoint, edit: Edit) -> AsyncIterator[Any]:
     request = wire.to_prepare_request(edit)
     async with _connected(endpoint) as call:
         async for event in call.with_pixels(edit.buffers, lambda: call.prepare(request)):
-            yield event
+            yield wire.in_layer(event, edit.image)
 
 
 async def drag(endpoint: Endpoint, edit: Edit) -> AsyncIterator[Any]:
@@ -69,7 +69,7 @@ async def drag(endpoint: Endpoint, edit: Edit) -> AsyncIterator[Any]:
     request = wire.to_drag_request(edit)
     async with _connected(endpoint) as call:
         async for event in call.with_pixels(edit.buffers, lambda: call.drag(request)):
-            yield event
+            yield wire.in_layer(event, edit.image)
 
 
 async def finish(endpoint: Endpoint, edit_id: str) -> bool:

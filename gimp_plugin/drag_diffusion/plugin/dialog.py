@@ -11,11 +11,11 @@ from typing import Any, Callable, Dict, Optional
 
 from gi.repository import Gdk, GimpUi, GLib, Gtk
 
-from plugin import canvas, edit_model, image_io, messages, timing
+from plugin import canvas, cutout, edit_model, image_io, messages, timing
 from plugin import dialog_widgets as parts
 from plugin.background import Background
 from plugin.canvas_input import CanvasInput
-from plugin.canvas_view import CanvasView, Part, Shown, reduced, to_pixbuf
+from plugin.canvas_view import CanvasView, Part, Shown, reduced, result_part, to_pixbuf
 from plugin.dialog_widgets import EDITING, LOOKING, WORKING
 from plugin.edit_model import (
     Edit,
@@ -34,7 +34,6 @@ from plugin.subject import Subject
 from plugin.translation import _
 
 SMALL = 1024  # pixels, longer side of the first picture: GIMP's limit for a thumbnail
-LARGEST_SOURCE = 50_000_000  # pixels of a layer that is kept a second time for a closer look
 TYPING = (Gtk.Entry, Gtk.TextView)
 
 
@@ -253,14 +252,19 @@ class DragDialog:
     def _show_pixels(self, pixels: PixelBuffer) -> None:
         if pixels.channels == 1:
             step = max(1, int(1 / self._small.scale))
-            rows = canvas.thin_out(pixels.rows, pixels.width, step)
-            size = -(-pixels.width // step), -(-pixels.height // step)
-            self._view.set_coverage((*size, rows), 1 / step)
-        elif pixels.width * pixels.height <= LARGEST_SOURCE:
+            self._view.set_coverage(canvas.thin_out(pixels, self._subject.state, step), 1 / step)
+        elif cutout.is_large(self._subject.state):
+            self._show_part(pixels)
+        else:
             full = to_pixbuf(pixels.width, pixels.height, pixels.rows, pixels.channels)
             # GIMP's small picture is not exact in every colour space; this one is.
             self._small = reduced(full, self._small.scale)
             self._view.set_sources(self._small, Part(full, 0, 0, 1.0))
+
+    def _show_part(self, pixels: PixelBuffer) -> None:
+        """For a closer look, if there is room to keep it a second time."""
+        if pixels.width * pixels.height <= cutout.LARGE:
+            self._view.set_detail(result_part(pixels.x, pixels.y, pixels))
 
     def _show_progress(self, progress: Progress) -> None:
         if self._state == LOOKING:

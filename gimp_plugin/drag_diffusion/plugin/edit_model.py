@@ -46,12 +46,14 @@ class LayerState:
 
 @dataclass(frozen=True)
 class PixelBuffer:
-    """Rows of pixels, top to bottom, without padding."""
+    """Rows of pixels of the layer or a part of it, top to bottom, without padding."""
 
     width: int
     height: int
     channels: int  # 4: sRGB with straight alpha; 1: linear coverage, 255 = may change
     rows: bytes
+    x: int = 0  # of its top left corner in the layer
+    y: int = 0
 
     def __post_init__(self) -> None:
         if len(self.rows) != self.width * self.height * self.channels:
@@ -63,6 +65,10 @@ class PixelBuffer:
         digest = hashlib.sha256(f"{self.width}x{self.height}x{self.channels}:".encode("ascii"))
         digest.update(self.rows)
         return digest.digest()
+
+    @property
+    def region(self) -> Region:
+        return self.x, self.y, self.width, self.height
 
 
 def check_layers(layers: Sequence[LayerState], has_floating_selection: bool = False) -> LayerState:
@@ -130,7 +136,7 @@ def check_selection(drags: Sequence[Drag], mask: PixelBuffer, layer: LayerState)
             ).format(layer=layer.name)
         )
     for drag in drags:
-        column, row = int(drag.points[0][0]), int(drag.points[0][1])
+        column, row = int(drag.points[0][0]) - mask.x, int(drag.points[0][1]) - mask.y
         if not mask.rows[row * mask.width + column]:
             raise EditError(
                 _(
@@ -163,8 +169,8 @@ class Edit:
     """Everything that affects the result."""
 
     layer: LayerState
-    image: PixelBuffer
-    mask: Optional[PixelBuffer]  # of the layer's size; None: the whole layer may change
+    image: PixelBuffer  # all that the edit needs of the layer
+    mask: Optional[PixelBuffer]  # of the same part; None: the whole layer may change
     drags: Tuple[Drag, ...]
     settings: Settings
     preview_every: int = 0  # drag steps between two previews; 0: none
@@ -179,12 +185,16 @@ class Edit:
 
 def check_drags(edit: Edit) -> None:
     """Whether the edit's drags can be dragged; EditError with the reason if not."""
-    if not edit.drags:
+    check_any(edit.drags)
+    if edit.mask is not None:
+        check_selection(edit.drags, edit.mask, edit.layer)
+
+
+def check_any(drags: Sequence[Drag]) -> None:
+    if not drags:
         raise EditError(
             _("There is no point to drag: press the mouse on the part to move, and pull.")
         )
-    if edit.mask is not None:
-        check_selection(edit.drags, edit.mask, edit.layer)
 
 
 def can_prepare(edit: Edit) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Callable, Generator, Iterator, Mapping, Optional, Sequen
 
 from gi.repository import Gegl, Gimp
 
-from plugin.edit_model import EditError, LayerState, PixelBuffer
+from plugin.edit_model import EditError, LayerState, PixelBuffer, Region
 from plugin.translation import _
 
 SRGB = "R'G'B'A u8"  # whatever the image's precision and profile
@@ -57,9 +57,9 @@ def read_state(drawable: Any) -> LayerState:
     )
 
 
-def read_pixels(layer: Any) -> PixelBuffer:
-    """The layer, or the group as one, as it looks: with its non-destructive filters, without mask, opacity and mode."""
-    reading = read_pixels_in_parts(layer)
+def read_pixels(layer: Any, part: Region) -> PixelBuffer:
+    """A part of the layer, or of the group as one, as it looks: with its non-destructive filters, without mask, opacity and mode."""
+    reading = read_pixels_in_parts(layer, part)
     while True:
         try:
             next(reading)
@@ -67,10 +67,10 @@ def read_pixels(layer: Any) -> PixelBuffer:
             return end.value
 
 
-def read_pixels_in_parts(layer: Any) -> Generator[None, None, PixelBuffer]:
-    """`read_pixels` with a pause after each part, in which windows can answer."""
+def read_pixels_in_parts(layer: Any, part: Region) -> Generator[None, None, PixelBuffer]:
+    """`read_pixels` with a pause after every few rows, in which windows can answer."""
     if not layer.get_filters():
-        return (yield from _read(layer.get_buffer(), layer.get_width(), layer.get_height()))
+        return (yield from _read(layer.get_buffer(), part))
     # Let GIMP show a copy alone, in an image of its own: merging filters may change the copy's size.
     image = layer.get_image()
     width, height = layer.get_width(), layer.get_height()
@@ -82,7 +82,7 @@ def read_pixels_in_parts(layer: Any) -> Generator[None, None, PixelBuffer]:
         if profile is not None:
             scratch.set_color_profile(profile)
         buffer = _show_alone(layer, scratch).get_buffer()
-        pixels = yield from _read(buffer, width, height)
+        pixels = yield from _read(buffer, part)
         del buffer  # before its image
     finally:
         scratch.delete()
@@ -102,24 +102,36 @@ def _show_alone(layer: Any, scratch: Any) -> Any:
     return Gimp.Layer.new_from_visible(scratch, scratch, copy.get_name())
 
 
-def _read(buffer: Any, width: int, height: int) -> Generator[None, None, PixelBuffer]:
+def _read(buffer: Any, part: Region) -> Generator[None, None, PixelBuffer]:
+    x, y, width, height = part
     rows = max(1, PART // (4 * width))
-    parts = []
-    for top in range(0, height, rows):
-        part = Gegl.Rectangle.new(0, top, width, min(rows, height - top))
-        parts.append(bytes(buffer.get(part, 1.0, SRGB, Gegl.AbyssPolicy.NONE)))
+    read = []
+    for top in range(y, y + height, rows):
+        band = Gegl.Rectangle.new(x, top, width, min(rows, y + height - top))
+        read.append(bytes(buffer.get(band, 1.0, SRGB, Gegl.AbyssPolicy.NONE)))
         yield
-    return PixelBuffer(width, height, 4, b"".join(parts))
+    return PixelBuffer(width, height, 4, b"".join(read), x, y)
 
 
-def read_selection(image: Any, layer: LayerState) -> Optional[PixelBuffer]:
-    """The selection where the layer is; None where nothing is selected."""
+def read_selection(image: Any, layer: LayerState, part: Region) -> Optional[PixelBuffer]:
+    """The selection where this part of the layer is; None where nothing is selected."""
     if Gimp.Selection.is_empty(image):
         return None
+    x, y, width, height = part
     buffer = image.get_selection().get_buffer()
-    there = Gegl.Rectangle.new(layer.x, layer.y, layer.width, layer.height)
+    there = Gegl.Rectangle.new(layer.x + x, layer.y + y, width, height)
     coverage = bytes(buffer.get(there, 1.0, COVERAGE, Gegl.AbyssPolicy.NONE))
-    return PixelBuffer(layer.width, layer.height, 1, coverage)
+    return PixelBuffer(width, height, 1, coverage, x, y)
+
+
+def read_selection_bounds(image: Any, layer: LayerState) -> Optional[Region]:
+    """Where in the layer something is selected, 0 × 0 where that is beside it; None where nothing is selected."""
+    _ok, is_anything, left, top, right, bottom = Gimp.Selection.bounds(image)
+    if not is_anything:
+        return None
+    left, right = (min(max(x - layer.x, 0), layer.width) for x in (left, right))
+    top, bottom = (min(max(y - layer.y, 0), layer.height) for y in (top, bottom))
+    return left, top, right - left, bottom - top
 
 
 def shape_selection(mask: PixelBuffer, grow: int, feather: int) -> PixelBuffer:
@@ -151,7 +163,7 @@ def shape_selection(mask: PixelBuffer, grow: int, feather: int) -> PixelBuffer:
     finally:
         Gimp.context_pop()
         scratch.delete()
-    return PixelBuffer(width, height, 1, rows)
+    return PixelBuffer(width, height, 1, rows, mask.x, mask.y)
 
 
 def read_parasite(layer: Any, name: str) -> Optional[bytes]:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional, Sequence
 
 from gi.repository import Gimp, GLib
 
-from plugin import edit_model, image_io, re_edit, subject
+from plugin import cutout, edit_model, image_io, re_edit, subject
 from plugin.edit_model import Edit, EditError, Progress, Result
 from plugin.subject import Subject
 from plugin.translation import _
@@ -98,11 +98,13 @@ def _edit_quietly(config: Any, pointed_at: Subject, *, replace: bool = False) ->
     # 1. gather
     settings = subject.read_settings(config)
     drags = pointed_at.drags
-    selection = pointed_at.read_selection()
+    part = cutout.plan(pointed_at.state, pointed_at.selected, drags, settings)
+    assert part is not None  # there are drags
+    selection = pointed_at.read_selection(part)
     mask = subject.shape(selection, settings)
     if mask is not None:
         edit_model.check_selection(drags, mask, pointed_at.state)
-    pixels = image_io.read_pixels(pointed_at.layer)
+    pixels = image_io.read_pixels(pointed_at.layer, part)
     edit = Edit(pointed_at.state, pixels, mask, drags, settings, selection=selection)
     # 2. drag
     result = _follow_in_status_bar(edit, pointed_at.title)

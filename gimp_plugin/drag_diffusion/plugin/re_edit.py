@@ -8,7 +8,15 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 from gi.repository import Gimp
 
 from plugin import edit_model, image_io, record
-from plugin.edit_model import Drag, Edit, EditError, LayerState, PixelBuffer, Result
+from plugin.edit_model import (
+    Drag,
+    Edit,
+    EditError,
+    LayerState,
+    PixelBuffer,
+    Region,
+    Result,
+)
 from plugin.image_io import Beside, SmallCoverage
 from plugin.record import Record
 from plugin.subject import Subject
@@ -75,16 +83,23 @@ class ReEdit(Subject):
             "Image Size), or place that point anew in the dialog of Re-edit Drag."
         ).format(layer=self.state.name)
 
-    def read_selection(self) -> Optional[PixelBuffer]:
-        part = self.record.selection
-        if part is not None:
-            return record.place(part, self._shift, self.state)
-        return super().read_selection() if self.record.had_selection else None
+    @property
+    def selected(self) -> Optional[Region]:
+        kept = self.record.selection
+        if kept is not None:
+            return record.bounds(kept, self._shift, self.state)
+        return super().selected if self.record.had_selection else None
+
+    def read_selection(self, part: Region) -> Optional[PixelBuffer]:
+        kept = self.record.selection
+        if kept is not None:
+            return record.place(kept, self._shift, part)
+        return super().read_selection(part) if self.record.had_selection else None
 
     def read_small_selection(self, scale: float) -> Optional[SmallCoverage]:
         if self.record.selection is None:
             return super().read_small_selection(scale) if self.record.had_selection else None
-        whole = self.read_selection()
+        whole = self.read_selection((0, 0, self.state.width, self.state.height))
         assert whole is not None
         return record.shrink(whole, scale)
 

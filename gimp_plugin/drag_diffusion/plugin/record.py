@@ -22,6 +22,7 @@ from plugin.edit_model import (
     LayerState,
     PixelBuffer,
     Point,
+    Region,
     Result,
     Settings,
 )
@@ -75,6 +76,7 @@ def _to_json(edit: Edit, result: Result) -> bytes:
         "source_tattoo": layer.tattoo,
         "source_size": [layer.width, layer.height],
         "source_offset": [layer.x, layer.y],
+        "source_part": list(edit.image.region),  # of which the next is the hash
         "source_sha256": edit.image.sha256.hex(),
         "selection_sha256": "" if edit.mask is None else edit.mask.sha256.hex(),
         "drags": [[[round(x, 3), round(y, 3)] for x, y in drag.points] for drag in edit.drags],
@@ -86,7 +88,7 @@ def _to_json(edit: Edit, result: Result) -> bytes:
 
 
 def crop(mask: PixelBuffer) -> Crop:
-    """The smallest part that holds all that is not 0."""
+    """The smallest part of the layer that holds all that is not 0."""
     width, top, bottom, left, right = mask.width, mask.height, 0, mask.width, 0
     for row in range(mask.height):
         line = mask.rows[row * width : (row + 1) * width]
@@ -97,7 +99,8 @@ def crop(mask: PixelBuffer) -> Crop:
     if not bottom:
         return Crop(0, 0, PixelBuffer(0, 0, 1, b""))
     lines = (mask.rows[row * width + left : row * width + right] for row in range(top, bottom))
-    return Crop(left, top, PixelBuffer(right - left, bottom - top, 1, b"".join(lines)))
+    rows = b"".join(lines)
+    return Crop(mask.x + left, mask.y + top, PixelBuffer(right - left, bottom - top, 1, rows))
 
 
 def pack(part: Crop) -> bytes:
@@ -206,17 +209,25 @@ def move(drag: Drag, by: Tuple[int, int]) -> Drag:
     return Drag(drag.stroke, tuple((x + by[0], y + by[1]) for x, y in drag.points))
 
 
-def place(part: Crop, by: Tuple[int, int], layer: LayerState) -> PixelBuffer:
-    """The mask of the layer's size of which this is a part, moved by so much."""
-    mask, rows = part.mask, bytearray(layer.width * layer.height)
-    left, top = part.x + by[0], part.y + by[1]
-    first, last = max(0, left), min(layer.width, left + mask.width)
+def place(part: Crop, by: Tuple[int, int], there: Region) -> PixelBuffer:
+    """What the mask, of which this is a part, has there in the layer, once it is moved by so much."""
+    mask, rows = part.mask, bytearray(there[2] * there[3])
+    left, top = part.x + by[0] - there[0], part.y + by[1] - there[1]
+    first, last = max(0, left), min(there[2], left + mask.width)
     if first < last:
-        for row in range(max(0, top), min(layer.height, top + mask.height)):
+        for row in range(max(0, top), min(there[3], top + mask.height)):
             start = (row - top) * mask.width - left
-            at = row * layer.width
+            at = row * there[2]
             rows[at + first : at + last] = mask.rows[start + first : start + last]
-    return PixelBuffer(layer.width, layer.height, 1, bytes(rows))
+    return PixelBuffer(there[2], there[3], 1, bytes(rows), there[0], there[1])
+
+
+def bounds(part: Crop, by: Tuple[int, int], layer: LayerState) -> Region:
+    """Where it lies in the layer, once it is moved by so much; 0 × 0 where that is beside it."""
+    x, y = part.x + by[0], part.y + by[1]
+    left, right = (min(max(n, 0), layer.width) for n in (x, x + part.mask.width))
+    top, bottom = (min(max(n, 0), layer.height) for n in (y, y + part.mask.height))
+    return left, top, right - left, bottom - top
 
 
 def shrink(mask: PixelBuffer, scale: float) -> Tuple[int, int, bytes]:

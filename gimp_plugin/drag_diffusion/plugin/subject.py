@@ -14,6 +14,7 @@ from plugin.edit_model import (
     EditError,
     LayerState,
     PixelBuffer,
+    Region,
     Result,
     Settings,
 )
@@ -48,6 +49,11 @@ class Subject:
         """One for each stroke; EditError where a stroke is none."""
         return strokes.to_drags(self.strokes, self.state)
 
+    @property
+    def selected(self) -> Optional[Region]:
+        """The selection's bounds in the layer; None: nothing is selected."""
+        return image_io.read_selection_bounds(self.image, self.state)
+
     def usable_drags(self) -> Tuple[Tuple[Drag, ...], List[str]]:
         """The drags of the strokes that are some, and why the others are none."""
         drags: List[Drag] = []
@@ -63,13 +69,13 @@ class Subject:
         """`read_selection` at another scale."""
         return image_io.read_small_selection(self.image, self.state, scale)
 
-    def read_selection(self) -> Optional[PixelBuffer]:
-        """Where the layer is; None: nothing is selected."""
-        return image_io.read_selection(self.image, self.state)
+    def read_selection(self, part: Region) -> Optional[PixelBuffer]:
+        """Where this part of the layer is; None: nothing is selected."""
+        return image_io.read_selection(self.image, self.state, part)
 
-    def read_pixels(self) -> Generator[None, None, PixelBuffer]:
-        """The layer's pixels, with a pause after each part of them."""
-        return image_io.read_pixels_in_parts(self.layer)
+    def read_pixels(self, part: Region) -> Generator[None, None, PixelBuffer]:
+        """This part of the layer, with a pause after every few rows."""
+        return image_io.read_pixels_in_parts(self.layer, part)
 
     def insert(self, edit: Edit, result: Result, *, keep_points: bool, replace: bool) -> None:
         """The only change of the image: a layer, and if wanted the points as a path, in one undo step."""

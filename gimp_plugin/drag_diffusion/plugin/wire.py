@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from dataclasses import replace
+from typing import Any, Optional, Tuple
 
 from dragdiffusion_rpc import drag_pb2 as rpc
-from plugin.edit_model import MODE_DEFAULT, Edit, PixelBuffer, Region, Settings
+from plugin.edit_model import (
+    MODE_DEFAULT,
+    Edit,
+    Handles,
+    PixelBuffer,
+    Point,
+    Prepared,
+    Region,
+    Result,
+    Settings,
+    View,
+)
 
 MODES = {
     "default": rpc.MODE_DEFAULT,
@@ -27,9 +39,11 @@ def to_prepare_request(edit: Edit) -> rpc.PrepareRequest:
     return rpc.PrepareRequest(
         image=to_reference(edit.image),
         mask=None if edit.mask is None else to_reference(edit.mask),
-        region=_to_rectangle(edit.region),
+        region=_to_rectangle(edit.region, edit.image),
         trajectories=[
-            rpc.Trajectory(points=[rpc.Point(x=x, y=y) for x, y in drag.points])
+            rpc.Trajectory(
+                points=[rpc.Point(x=x - edit.image.x, y=y - edit.image.y) for x, y in drag.points]
+            )
             for drag in edit.drags
         ],
         prompt=settings.prompt,
@@ -55,8 +69,27 @@ def _to_hyper_parameters(settings: Settings) -> rpc.HyperParameters:
     )
 
 
-def _to_rectangle(region: Optional[Region]) -> Optional[rpc.Rectangle]:
+def _to_rectangle(region: Optional[Region], sent: PixelBuffer) -> Optional[rpc.Rectangle]:
     if region is None:
         return None
     x, y, width, height = region
-    return rpc.Rectangle(x=x, y=y, width=width, height=height)
+    return rpc.Rectangle(x=x - sent.x, y=y - sent.y, width=width, height=height)
+
+
+def in_layer(event: Any, sent: PixelBuffer) -> Any:
+    """An event whose places are those in the pixels that were sent, with those in the layer."""
+    by = sent.x, sent.y
+    if by == (0, 0):
+        return event
+    if isinstance(event, Handles):
+        return replace(event, points=tuple(_moved(point, by) for point in event.points))
+    if isinstance(event, Prepared):
+        x, y, width, height = event.region
+        return Prepared((x + by[0], y + by[1], width, height))
+    if isinstance(event, (View, Result)):
+        return replace(event, x=event.x + by[0], y=event.y + by[1])
+    return event
+
+
+def _moved(point: Point, by: Tuple[int, int]) -> Point:
+    return point[0] + by[0], point[1] + by[1]
