@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 # The part that is dragged, with known pixels, far from every corner; the rest is white.
 LARGE = """
 import time
-WIDTH, HEIGHT, LEFT, TOP = 12000, 9000, 7000, 5000
+WIDTH, HEIGHT, LEFT, TOP = 12000, 9000, 5750, 4300
 image = new_image(WIDTH + 40, HEIGHT)
 layer = Gimp.Layer.new(image, "Large", WIDTH, HEIGHT, Gimp.ImageType.RGBA_IMAGE, 100, Gimp.LayerMode.NORMAL)
 layer.fill(Gimp.FillType.WHITE)
@@ -24,8 +24,7 @@ del buffer
 layer.set_offsets(40, 0)
 image.insert_layer(layer, None, 0)
 new_path(image, [(LEFT + 40 + 100, TOP + 100), (LEFT + 40 + 300, TOP + 200)])
-if not "without selection" in result:
-    image.select_rectangle(Gimp.ChannelOps.REPLACE, LEFT + 40, TOP, 500, 400)
+image.select_rectangle(Gimp.ChannelOps.REPLACE, LEFT + 40, TOP, 500, 400)
 
 def look(new):
     result["place"] = [*list(new.get_offsets())[1:], new.get_width(), new.get_height()]
@@ -33,7 +32,7 @@ def look(new):
     result["right"] = made == bytes(255 - v if i % 4 < 3 else v for i, v in enumerate(rows))
     result["record"] = read_record(new)
 """
-PLACE = [7040, 5000, 500, 400]
+PLACE = [5790, 4300, 500, 400]
 
 
 def check(told, fake_daemon):
@@ -80,7 +79,8 @@ def test_the_dialog_opens_at_once_and_stays_light(desktop, fake_daemon):
     wait(lambda: len(desktop.times("result")) == 2, "the second result")
     first, second = fake_daemon.requests
     (was,), (target,) = (
-        [way.points[-1].x for way in request.preparation.trajectories] for request in (first, second)
+        [way.points[-1].x for way in request.preparation.trajectories]
+        for request in (first, second)
     )
     assert target == was + 50
     assert first.preparation.image == second.preparation.image
