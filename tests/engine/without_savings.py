@@ -4,7 +4,7 @@
         ...  # inversion alone prepares; each edit records the reference anew, in a batch of two
 
 Gradients go to every weight, LoRA stays beside the weights, the features are resized as a whole, two pictures are decoded.
-Attention is the fused kernel here too (the authors' is not), so this is rather too fast.
+Attention under control lays out its whole matrix; elsewhere it is the fused kernel here too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dragdiffusion.engine import editor, latent_optimization, lora, reference_branch
+from dragdiffusion.engine import (
+    editor,
+    latent_optimization,
+    lora,
+    reference_branch,
+    reference_latent_control,
+)
 from dragdiffusion.engine.config import LoraConfig
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.feature_grid import FeatureGrid
@@ -41,6 +47,7 @@ def without_savings(model: DiffusionModel) -> Iterator[None]:
             (editor, "denoise", _denoise_both),
             (lora, "applied", _beside_the_weights),
             (latent_optimization, "FeatureGrid", _WholeGrid),
+            (reference_latent_control, "scaled_dot_product_attention", _whole_attention),
             (torch.autograd, "grad", _gradients_of_everything),
             (model, "decode", lambda latent: [decode(latent), decode(latent)][0]),
         ):
@@ -80,6 +87,10 @@ def _denoise_both(
 def _of_the_first(attn: Any, hidden_states: Tensor) -> KeyValue:
     own = _project(attn, hidden_states)
     return KeyValue(*(tensor[:1].expand(2, -1, -1) for tensor in own))
+
+
+def _whole_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1) @ value
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from PIL import Image
 from .edits import ByteImage
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; color: #222; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: .4rem .8rem; border-bottom: 1px solid #ddd; text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.verdict { white-space: nowrap; }
+td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 tr.good td.verdict { color: #0a7d2c; } tr.poor td.verdict { color: #b3261e; }
-img { display: block; width: 16rem; image-rendering: pixelated; }
+img { display: block; width: min(16rem, 16vw); image-rendering: pixelated; }
 img.photograph { image-rendering: auto; }
 .caption { color: #666; font-size: .9em; }
 """
