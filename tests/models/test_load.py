@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, LCMScheduler, UNet2DConditionModel
 
 from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
 from dragdiffusion.models import catalogue
@@ -47,6 +48,29 @@ def test_the_half_precision_variant_is_found(copied: Path) -> None:
     (encoder / "model.safetensors").rename(encoder / "model.fp16.safetensors")
     pipeline = load_pipeline(copied, catalogue.resolve(str(copied)), place("cpu"))
     assert pipeline.unet.dtype == torch.float32
+
+
+def test_a_consistency_model_s_folder_is_read(copied: Path) -> None:
+    """Latent consistency models name another pipeline and scheduler, and their UNet has one weight more."""
+    unet = UNet2DConditionModel.from_pretrained(TINY / "unet")
+    distilled = UNet2DConditionModel.from_config(dict(unet.config) | {"time_cond_proj_dim": 8})
+    distilled.load_state_dict(unet.state_dict(), strict=False)
+    distilled.save_pretrained(copied / "unet")
+    LCMScheduler.from_pretrained(TINY / "scheduler").save_pretrained(copied / "scheduler")
+    index = json.loads((copied / "model_index.json").read_text())
+    index["_class_name"], index["scheduler"] = (
+        "LatentConsistencyModelPipeline",
+        ["diffusers", "LCMScheduler"],
+    )
+    (copied / "model_index.json").write_text(json.dumps(index))
+    model, plain = (
+        load_model(catalogue.resolve(str(folder)), place("cpu")) for folder in (copied, TINY)
+    )
+    latent, prompt = torch.zeros(1, 4, 8, 8), plain.embed_prompt("")
+    torch.testing.assert_close(
+        model.predict_noise(latent, 1, prompt), plain.predict_noise(latent, 1, prompt)
+    )
+    assert model.scheduler_config["beta_schedule"] == plain.scheduler_config["beta_schedule"]
 
 
 def test_a_truncated_file_is_explained(copied: Path) -> None:
