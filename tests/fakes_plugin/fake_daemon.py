@@ -41,6 +41,13 @@ CHUNK = 1 << 20
 BYTES_PER_PIXEL = {rpc.PIXEL_FORMAT_RGBA8: 4, rpc.PIXEL_FORMAT_RGB8: 3, rpc.PIXEL_FORMAT_Y8: 1}
 
 
+READY, PARTIAL, ABSENT = (
+    rpc.MODEL_STATE_READY,
+    rpc.MODEL_STATE_PARTIAL,
+    rpc.MODEL_STATE_ABSENT,
+)
+
+
 class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
     def __init__(self, version: str = "0.1.0", die: Any = None, address: str = "127.0.0.1:0"):
         self.version = version
@@ -53,7 +60,11 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
         self.busy = 0  # edits that wait or run, besides those asked for here
         self.stored_images = 5
         self.log = ["12:00:01 INFO daemon: listens", "12:00:02 INFO daemon: model sd15 loaded"]
-        self.asked: list[str] = []  # Unload, ClearStore, Shutdown as they were asked for
+        self.asked: list[str] = []  # Unload, ClearStore, Shutdown, … as they were asked for
+        self.ended: list[str] = []  # downloads, however they ended
+        self.models = _models()
+        self.is_damaged = False  # a verification finds something
+        self.step_seconds = 0.0  # of a download (20 steps) and of a verification (5)
         self.cancelled = threading.Event()
         self.unprepared = threading.Event()
         self._die = die or (lambda: self._server.stop(0))
@@ -165,8 +176,60 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
         ended.set()
 
     def ListModels(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
-        models = [rpc.Model(name="here", available=True), rpc.Model(name="there")]
-        return rpc.ListModelsResponse(models=models, default_model="here")
+        ready = [name for name, m in self.models.items() if m.state == rpc.MODEL_STATE_READY]
+        return rpc.ListModelsResponse(
+            models=self.models.values(),
+            default_model="sd15" if "sd15" in ready else "embedded",
+            folder="/home/me/.local/share/dragdiffusion/models",
+            free_bytes=38_400_000_000,
+        )
+
+    def DownloadModel(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        """Twenty steps; the last fifth is the large file's second half."""
+        self.asked.append(f"DownloadModel {request.name}")
+        if request.name == "no/model":
+            context.abort(grpc.StatusCode.NOT_FOUND, "Hugging Face has no model no/model.")
+        if request.name not in self.models:
+            self.models[request.name] = _a_model(request.name, request.name, ABSENT, "sd1")
+        model = self.models[request.name]
+        model.state, model.can_remove, model.damaged_files[:] = PARTIAL, True, []
+        context.add_callback(lambda: self.ended.append(f"DownloadModel {request.name}"))
+        step = model.download_bytes // 20
+        while model.here_bytes < model.download_bytes and context.is_active():
+            time.sleep(self.step_seconds)
+            model.here_bytes = min(model.here_bytes + step, model.download_bytes)
+            yield rpc.DownloadModelEvent(
+                file="unet/diffusion_pytorch_model.fp16.safetensors",
+                done_bytes=model.here_bytes,
+                total_bytes=model.download_bytes,
+            )
+        if model.here_bytes == model.download_bytes:
+            model.state, model.available, model.can_verify = READY, True, True
+
+    def VerifyModel(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ARG002
+        self.asked.append(f"VerifyModel {request.name}")
+        model = self.models[request.name]
+        bad = ["vae/diffusion_pytorch_model.fp16.safetensors"] if self.is_damaged else []
+        for step in range(1, 6):
+            time.sleep(self.step_seconds)
+            yield rpc.VerifyModelEvent(
+                file="a file",
+                done_bytes=step * model.here_bytes // 5,
+                total_bytes=model.here_bytes,
+                damaged_files=bad if step > 3 else [],
+            )
+        if bad:
+            model.state, model.available = rpc.MODEL_STATE_DAMAGED, False
+            model.damaged_files[:] = bad
+            model.here_bytes -= 200_000_000  # what a repair brings again
+
+    def RemoveModel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        self.asked.append(f"RemoveModel {request.name}")
+        model = self.models[request.name]
+        freed, model.here_bytes = model.here_bytes, 0
+        model.state, model.available = ABSENT, False
+        model.can_remove = model.can_verify = False
+        return rpc.RemoveModelResponse(freed_bytes=freed)
 
     def FinishDrag(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
         self.finished.add(request.edit_id)
@@ -220,6 +283,48 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
         for start in range(0, end, CHUNK):
             chunk = pixels[start : min(end, start + CHUNK)]
             yield rpc.DragEvent(pixel_chunk=rpc.PixelChunk(chunk=chunk))
+
+
+def _models() -> dict[str, Any]:
+    """As the real daemon has them before anything is downloaded."""
+    from dragdiffusion.models import catalogue
+
+    made = {}
+    for source in catalogue.known_models():
+        is_here = source.name == "embedded"
+        made[source.name] = _a_model(
+            source.name,
+            source.title,
+            READY if is_here else ABSENT,
+            source.family.value,
+            source.download_bytes or 24_000_000,
+            source.purpose,
+            source.license,
+        )
+    return made
+
+
+def _a_model(
+    name: str,
+    title: str,
+    state: Any,
+    family: str,
+    size: int = 2_130_000_000,
+    purpose: str = "",
+    license_name: str = "",
+) -> Any:
+    is_here = state == READY
+    return rpc.Model(
+        name=name,
+        title=title,
+        family=family,
+        state=state,
+        available=is_here,
+        here_bytes=size if is_here else 0,
+        download_bytes=size,
+        purpose=purpose,
+        license=license_name,
+    )
 
 
 class _TokenCheck(grpc.ServerInterceptor):

@@ -187,3 +187,12 @@ def desktop(gimp: Gimp) -> Iterator[Any]:
     from gimp_desktop import open_screen
 
     yield from open_screen(gimp)
+
+
+@pytest.fixture
+def set_theme(gimp: Gimp) -> Iterator[Any]:
+    """`set_theme("light")`, before GIMP is opened."""
+    file = gimp.folder / "profile" / "gimprc"
+    before = file.read_text(encoding="utf-8")
+    yield lambda scheme: file.write_text(f"{before}(theme-color-scheme {scheme})\n", "utf-8")
+    file.write_text(before, encoding="utf-8")

@@ -122,6 +122,14 @@ class Desktop:
         place = ["mousemove", "--sync", str(x), str(y), "sleep", "0.2"]
         self.tool("xdotool", *place, *held, "click", str(button), *released, "sleep", "0.3")
 
+    def click_in(self, window: str, x: int, y: int) -> None:
+        """At a place of a window; one that is negative counts from its right or lower edge."""
+        told = self.tool("xdotool", "getwindowgeometry", "--shell", window).splitlines()
+        size = dict(line.split("=") for line in told)
+        at = x % int(size["WIDTH"]), y % int(size["HEIGHT"])
+        move = ["mousemove", "--window", window, str(at[0]), str(at[1])]
+        self.tool("xdotool", *move, "sleep", "0.3", "click", "1", "sleep", "0.3")
+
     def pull(self, *way: tuple[int, int], button: int = 1, modifier: str = "") -> None:
         """Along these places of the screen, with the button held."""
         moves = [word for x, y in way[1:] for word in ("mousemove", str(x), str(y), "sleep", "0.1")]

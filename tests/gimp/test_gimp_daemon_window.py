@@ -25,22 +25,13 @@ def press(desktop, key):
     desktop.tool("xdotool", "key", key, "sleep", "0.5")
 
 
-def set_theme(gimp, scheme):
-    with (gimp.folder / "profile" / "gimprc").open("a", encoding="utf-8") as file:
-        file.write(f"(theme-color-scheme {scheme})\n")
-
-
 def close(desktop, window):
-    """With the mouse: the button is at the lower right."""
-    told = desktop.tool("xdotool", "getwindowgeometry", "--shell", window).splitlines()
-    size = dict(line.split("=") for line in told)
-    place = str(int(size["WIDTH"]) - 60), str(int(size["HEIGHT"]) - 30)
-    desktop.tool("xdotool", "mousemove", "--window", window, *place, "sleep", "0.3", "click", "1")
+    desktop.click_in(window, -60, -30)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_running_daemon_and_its_actions(gimp, desktop, fake_daemon, scheme):
-    set_theme(gimp, scheme)
+def test_the_running_daemon_and_its_actions(desktop, fake_daemon, set_theme, scheme):
+    set_theme(scheme)
     desktop.open_gimp(OPEN)
     window = desktop.wait_for_window(TITLE)
     desktop.screenshot(f"daemon-{scheme}.png")
@@ -48,13 +39,13 @@ def test_the_running_daemon_and_its_actions(gimp, desktop, fake_daemon, scheme):
     press(desktop, "alt+u")  # Unload
     wait(lambda: fake_daemon.asked == ["Unload"], "the unloading")
     press(desktop, "alt+a")  # Clear cache, which asks
-    desktop.wait_for_window("^Drag Edit$")
+    wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     desktop.screenshot(f"daemon-clear-{scheme}.png")
     press(desktop, "Escape")
-    wait(lambda: not desktop.windows("^Drag Edit$"), "the question's end")
+    wait(lambda: len(desktop.windows(TITLE)) == 1, "the question's end")
     assert fake_daemon.asked == ["Unload"]
     press(desktop, "alt+a")
-    desktop.wait_for_window("^Drag Edit$")
+    wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     press(desktop, "alt+r")
     wait(lambda: fake_daemon.asked == ["Unload", "ClearStore"], "the clearing")
     desktop.screenshot(f"daemon-freed-{scheme}.png")
@@ -87,13 +78,13 @@ def test_it_is_started_restarted_and_asks_before_an_edit_is_lost(gimp, desktop, 
     first = pid(gimp)
     desktop.screenshot("daemon-started.png")
     press(desktop, "alt+r")  # Restart, which asks
-    desktop.wait_for_window("^Drag Edit$")
+    wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     desktop.screenshot("daemon-busy.png")
     press(desktop, "Escape")
-    wait(lambda: not desktop.windows("^Drag Edit$"), "the question's end")
+    wait(lambda: len(desktop.windows(TITLE)) == 1, "the question's end")
     assert pid(gimp) == first
     press(desktop, "alt+r")
-    desktop.wait_for_window("^Drag Edit$")
+    wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     press(desktop, "alt+r")
     wait(lambda: pid(gimp) != first, "another daemon")
     desktop.screenshot("daemon-restarted.png")

@@ -168,7 +168,7 @@ def test_nobody_there():
 
 
 def test_only_models_that_are_here_are_offered(fake_daemon):
-    assert asyncio.run(client.list_models(endpoint_of(fake_daemon))) == Models(("here",))
+    assert asyncio.run(client.list_models(endpoint_of(fake_daemon))) == Models(("embedded",))
 
 
 def test_the_plug_in_and_the_daemon_are_of_one_version():

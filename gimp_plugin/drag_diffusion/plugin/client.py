@@ -194,7 +194,7 @@ class _Calls:
 
     async def list_models(self) -> Models:
         response = await self.unary("ListModels", rpc.ListModelsRequest(), rpc.ListModelsResponse)
-        return Models(tuple(model.name for model in response.models if model.available))
+        return Models(tuple(m.name for m in response.models if m.available and m.family != "sd2"))
 
     async def finish(self, edit_id: str) -> bool:
         request = rpc.FinishDragRequest(edit_id=edit_id)

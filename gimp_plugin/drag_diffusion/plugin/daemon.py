@@ -40,13 +40,13 @@ FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "GI_
 
 async def prepare(edit: Edit, installation: Installation) -> AsyncIterator[Any]:
     """Prepare the picture for drags with the daemon, which is started first if it does not run."""
-    async for event in _with_daemon(installation, lambda found: client.prepare(found, edit)):
+    async for event in with_daemon(installation, lambda found: client.prepare(found, edit)):
         yield event
 
 
 async def drag(edit: Edit, installation: Installation) -> AsyncIterator[Any]:
     """Drag with the daemon, which is started first if it does not run."""
-    async for event in _with_daemon(installation, lambda found: client.drag(found, edit)):
+    async for event in with_daemon(installation, lambda found: client.drag(found, edit)):
         yield event
 
 
@@ -66,7 +66,7 @@ async def list_models(installation: Installation) -> AsyncIterator[Any]:
         yield await client.list_models(endpoint)
 
 
-async def _with_daemon(
+async def with_daemon(
     installation: Installation, call: Callable[[Endpoint], AsyncIterator[Any]]
 ) -> AsyncIterator[Any]:
     yield Progress(_("Looking for the daemon …"), 0.0)

@@ -104,7 +104,12 @@ class DragDialog:
         self._tools = parts.Tools(self._hands, self._delete, self._refresh)
         self._status = parts.StatusArea()
         self._panel = SettingsPanel(
-            procedure, config, _presets(), self._has_selection, self._setting_changed
+            procedure,
+            config,
+            _presets(),
+            self._has_selection,
+            self._setting_changed,
+            lambda: self._manage_models(config),
         )
         self._left = parts.lay_out_left(self._tools.widget, self._view.widget, self._status.widget)
         below = parts.make_keep_button(config), parts.make_daemon_button(self._show_daemon)
@@ -203,6 +208,11 @@ class DragDialog:
     def _try_again(self) -> None:
         self._to_points(self._ready_sentence())
         self._background.change()
+
+    def _manage_models(self, config: Any) -> None:
+        from plugin import model_manager  # loads the vendored packages
+
+        model_manager.run(self._dialog, config, self._panel.offer_models)
 
     def _show_daemon(self) -> None:
         from plugin import daemon_window  # loads the vendored packages

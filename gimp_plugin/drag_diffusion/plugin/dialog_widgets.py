@@ -67,6 +67,7 @@ class Buttons:
             button = dialog.add_button(label, response)
             button.set_tooltip_text(tooltip)
             button.set_no_show_all(True)
+            button.hide()  # all of them at once would make the window wide
             button.set_can_default(True)
             self._buttons[response] = button
 

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from gi.repository import Gimp, GObject, Gtk
 
-from plugin import messages
+from plugin import messages, timing
 from plugin.edit_model import MODE_DEFAULT, EditError
 from plugin.presets import Presets, Values
 from plugin.translation import _
@@ -42,8 +42,10 @@ class SettingsPanel:
         presets: Presets,
         has_selection: bool,
         on_change: Callable[[str], None],
+        manage_models: Callable[[], None],
     ) -> None:
         self._config, self._presets = config, presets
+        self._manage_models = manage_models
         self._arguments = {argument.name: argument for argument in procedure.get_arguments()}
         self.widget = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=2 * GAP)
         self.widget.pack_start(self._preset_row(), False, False, 0)
@@ -126,13 +128,21 @@ class SettingsPanel:
         entry.set_activates_default(True)
         entry.set_placeholder_text(_("the daemon's default"))
         self._config.bind_property("model", entry, "text", BOTH)
-        return self._model_names
+        button = Gtk.Button(label=_("Models …"))
+        button.set_tooltip_text(_("Which model is right for what; download, verify, remove"))
+        button.connect("clicked", lambda _button: self._manage_models())
+        box = Gtk.Box(spacing=GAP)
+        box.pack_start(self._model_names, True, True, 0)
+        box.pack_start(button, False, False, 0)
+        box.mnemonic_target = self._model_names
+        return box
 
     def offer_models(self, names: Tuple[str, ...]) -> None:
         """What the daemon has; others may still be typed."""
         self._model_names.remove_all()
         for name in names:
             self._model_names.append_text(name)
+        timing.note("model choice", names=names)
 
     def _spin(self, name: str) -> Any:
         spec = self._arguments[name]
