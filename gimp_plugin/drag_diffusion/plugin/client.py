@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, AsyncIterator, Callable, Dict, List, NoReturn
@@ -15,7 +16,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from dragdiffusion_rpc import drag_pb2 as rpc
-from plugin import __version__, wire
+from plugin import __version__, timing, wire
 from plugin.edit_model import Edit, Handles, Models, PixelBuffer, Prepared, Progress, Result, View
 from plugin.translation import _
 
@@ -223,7 +224,9 @@ class _Calls:
         missing = {reference.sha256 for reference in response.missing}
         for buffer in buffers:
             if buffer.sha256 in missing:
+                start = time.monotonic()
                 await self._upload(buffer)
+                timing.note("uploaded", bytes=len(buffer.rows), took=time.monotonic() - start)
         return bool(missing)
 
     async def _upload(self, buffer: PixelBuffer) -> None:

@@ -202,6 +202,7 @@ class DragDialog:
         self._status.set_stage(_("Taking what is reached …"))
 
     def _stop(self) -> None:
+        timing.note("cancelled")
         self._background.cancel()
         self._to_points(_("Cancelled; the image is as it was."))
 
