@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cli.conftest import RunCommand
 from dragdiffusion.commands import doctor
+from dragdiffusion.models import download as downloads
+from dragdiffusion.models import records
+from dragdiffusion.models.catalogue import SD15_HUB_NAME
 from fakes.hub import FakeHub
 from fakes.running import daemon_environment
 
@@ -117,3 +121,27 @@ def test_doctor_sees_the_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert next(doctor.check_plugin()).advice == ""
     (entry.parent / "daemon.json").write_text('{"command": ["/no/such/program", "serve"]}')
     assert "/no/such/program" in next(doctor.check_plugin()).text
+
+
+def test_doctor_tells_a_damaged_model_from_one_that_is_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRAGDIFFUSION_MODELS_FOLDER", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    _, finding = doctor.check_models()
+    assert "not here" in finding.text
+    folder = downloads.model_folder(SD15_HUB_NAME)
+    folder.mkdir()
+    (folder / "model_index.json").write_text("{}")
+    _, finding = doctor.check_models()
+    assert (finding.text, finding.advice) == ("0 MB", "")
+    file = records.HubFile("unet/config.json", 300, "", "")
+    record = records.Record("abc", "", (file,), ("unet/config.json",))
+    records.write(downloads.record_file(SD15_HUB_NAME), record)
+    _, finding = doctor.check_models()
+    assert finding.text == "damaged: unet/config.json"
+    assert "models download sd15" in finding.advice
+    (folder / "model_index.json").rename(folder / "model_index.json.part")
+    records.write(downloads.record_file(SD15_HUB_NAME), replace(record, damaged=()))
+    _, finding = doctor.check_models()
+    assert finding.text.startswith("partly downloaded")

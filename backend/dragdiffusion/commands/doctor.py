@@ -20,7 +20,9 @@ from dragdiffusion.commands.cache import find_cache
 from dragdiffusion.commands.errors import BadInput
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.engine.errors import DragDiffusionError
-from dragdiffusion.models import catalogue
+from dragdiffusion.models import catalogue, inventory
+from dragdiffusion.models.catalogue import ModelSource
+from dragdiffusion.models.inventory import State
 from dragdiffusion.settings import GIB, Settings
 
 PLUGIN = Path("plug-ins") / "drag_diffusion"
@@ -99,12 +101,20 @@ def check_models() -> Iterator[Finding]:
     else:
         yield Finding("Model embedded", "its files are missing", _INSTALL)
     for model in others:
-        if catalogue.is_available(model):
-            size = catalogue.size_bytes(model) / 1e6
-            yield Finding(f"Model {model.name}", f"{size:,.0f} MB")
-        else:
-            hint = f"not here; for photographs: dragdiffusion models download {model.name}"
-            yield Finding(f"Model {model.name}", hint)
+        yield _check_download(model)
+
+
+def _check_download(model: ModelSource) -> Finding:
+    subject, get = f"Model {model.name}", f"dragdiffusion models download {model.name}"
+    item = inventory.look_at(model)
+    if item.state is State.READY:
+        return Finding(subject, f"{item.here_bytes / 1e6:,.0f} MB")
+    if item.state is State.DAMAGED:
+        what = ", ".join(item.damaged) or "a file is missing or cut off"
+        return Finding(subject, f"damaged: {what}", f"Run `{get}`: it fetches that again.")
+    if item.state is State.PARTIAL:
+        return Finding(subject, f"partly downloaded; to go on: {get}")
+    return Finding(subject, f"not here; for photographs: {get}")
 
 
 def check_daemon() -> Iterator[Finding]:
