@@ -156,7 +156,7 @@ def _add_arguments(procedure):
     procedure.add_choice_argument(
         "mode",
         _("_Method"),
-        _("Standard is best; fast is for a first look, without drag steps"),
+        _("Standard is best; fast is for a first look, in few steps"),
         modes,
         "default",
         READWRITE,
