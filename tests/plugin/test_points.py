@@ -91,6 +91,32 @@ def test_with_shift_the_drag_follows_the_pointer():
     assert points.drags[0].points == ((10, 10), (20, 30), (30, 40), (50, 40))
 
 
+def test_a_line_that_is_pulled_bends_and_its_ends_stay():
+    points = Points(LAYER, [FIRST])
+    pull(points, (20, 11), (20, 21))
+    (bent,) = points.drags
+    assert (bent.points[0], bent.points[-1]) == FIRST.points
+    assert max(y for _x, y in bent.points) == pytest.approx(20, abs=0.1)
+    assert all(10 <= x <= 30 for x, _y in bent.points)
+    assert points.selected == End(0, True)
+    points.undo()
+    assert points.drags == (FIRST,)
+
+
+def test_beside_a_line_and_with_shift_on_it_a_new_drag_begins():
+    points = Points(LAYER, [FIRST])
+    pull(points, (20, 13), (20, 40))
+    assert points.drags[1].points == ((20, 13), (20, 40))
+    pull(points, (15.5, 10), (15.5, 30), (40, 30), curved=True)
+    assert points.drags[2].points == ((15.5, 10), (15.5, 30), (40, 30))
+
+
+def test_a_line_bends_no_further_than_the_layer():
+    points = Points(LAYER, [FIRST])
+    pull(points, (20, 10), (20, -500))
+    assert all(LAYER.contains(point) for point in points.drags[0].points)
+
+
 def test_a_closed_curve_is_a_drag_too():
     points = Points(LAYER)
     pull(points, (10, 10), (20, 30), (40, 10), (10, 10), curved=True)

@@ -1,8 +1,8 @@
 """Mouse and keyboard on the canvas.
 
-Left button: take a point, or draw a new drag (with Shift: along a curve). Right button, Delete: delete. Wheel, + and -: zoom;
-middle button, or Space and the left one: pan; 0: fit, 1: pixel by pixel. Tab, arrows: choose a point and move it; Insert: a new
-drag in the middle. Ctrl+Z, Ctrl+Y, Ctrl+Shift+Z: undo and redo of points, nothing of GIMP's.
+Left button: take a point, bend a line, or draw a new drag (with Shift: along a curve). Right button, Delete: delete.
+Wheel, + and -: zoom; middle button, or Space and the left one: pan; 0: fit, 1: pixel by pixel. Tab, arrows: choose a point
+and move it; Insert: a new drag in the middle. Ctrl+Z, Ctrl+Y, Ctrl+Shift+Z: undo and redo of points, nothing of GIMP's.
 """
 
 from __future__ import annotations
@@ -115,7 +115,11 @@ class CanvasInput:
         return True
 
     def _show_cursor(self, event: Any) -> None:
-        over = self.can_edit and self._points.find(self._to_layer(event), self._reach) is not None
+        here, reach = self._to_layer(event), self._reach
+        over = self.can_edit and (
+            self._points.find(here, reach) is not None
+            or self._points.find_line(here, reach) is not None
+        )
         name = "grab" if over or self._space else "crosshair" if self.can_edit else "default"
         window = self._view.widget.get_bin_window()
         window.set_cursor(Gdk.Cursor.new_from_name(window.get_display(), name))

@@ -1,10 +1,10 @@
 """The drags while the user edits them, with undo and redo. No GIMP in here.
 
-A drag is edited at its two ends. Where an end moves, what lies between follows by the similarity that takes the old ends
-to the new ones, so that a curve keeps its shape.
+Where an end of a drag moves, what lies between follows by the similarity that takes the old ends to the new ones, so
+that a curve keeps its shape. Taken between its ends, a drag bends, and its ends stay.
 
     points = Points(state, drags)
-    points.press((40, 30), reach=6)      # on an end: takes it; elsewhere: a new drag begins
+    points.press((40, 30), reach=6)      # takes the end or the line that is there; elsewhere a new drag begins
     points.pull((60, 40))
     points.release()                     # one step of undo
 """
@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 from plugin.edit_model import Drag, LayerState, Point
+from plugin.strokes import distance_from_line
 from plugin.translation import _
 
 SHORTEST = 1.0  # pixels; a shorter drag is none
 CURVE_SPACING = 3.0  # pixels between two points of a curve drawn by hand
+BEND_SPACING = 6.0  # pixels between two points of a line that is bent
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,16 @@ class End:
 
     drag: int  # its index
     is_target: bool
+
+
+@dataclass(frozen=True)
+class _Grip:
+    """A drag that is taken between its ends."""
+
+    drag: int
+    place: Point  # where it was taken
+    points: Tuple[Point, ...]  # as they were
+    shares: Tuple[float, ...]  # of the pull that each follows: 1 where it was taken, 0 at the ends
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class Points:
         self._redo: List[_State] = []
         self._before: Optional[_State] = None  # while a gesture runs
         self._curved = False  # the drag that is drawn follows the pointer
+        self._grip: Optional[_Grip] = None
         self._nudged: Optional[End] = None  # by the last step of undo
 
     @property
@@ -80,14 +93,30 @@ class Points:
                     found.append((distance, not is_target, -index, End(index, is_target)))
         return min(found)[-1] if found else None
 
+    def find_line(self, point: Point, reach: float) -> Optional[int]:
+        """The drag whose line passes within half of `reach`, by its index, the nearest one: beside it a new one may begin."""
+        found = [
+            (min(distance_from_line(point, *piece) for piece in _pieces(drag.points)), index)
+            for index, drag in enumerate(self.drags)
+        ]
+        near = [(distance, index) for distance, index in found if distance <= reach / 2]
+        return min(near)[1] if near else None
+
     def press(self, point: Point, reach: float, curved: bool = False) -> bool:
-        """Take the end that is there, or begin a new drag; whether a gesture began. `curved`: it follows the pointer."""
+        """Take the end or the line that is there, or begin a new drag; whether a gesture began.
+
+        `curved`: a new drag begins on lines too, and follows the pointer.
+        """
         end = self.find(point, reach)
-        if end is None and not self._layer.contains(point):
+        line = None if end or curved else self.find_line(point, reach)
+        if end is None and line is None and not self._layer.contains(point):
             return False
         self._before, self._nudged = self._state, None
         self._curved = curved and end is None
-        if end is None:
+        self._grip = None if line is None else _take(line, self.drags[line].points, point)
+        if line is not None:
+            self._state = replace(self._state, selected=End(line, True))
+        elif end is None:
             drag = Drag(self._next_name(), (point, point))
             self._state = _State((*self.drags, drag), End(len(self.drags), True))
         else:
@@ -97,7 +126,9 @@ class Points:
     def pull(self, point: Point) -> None:
         if not self.is_pulling:
             return
-        if self._curved:
+        if self._grip is not None:
+            self._bend(self._grip, point)
+        elif self._curved:
             self._lengthen(self._inside(point))
         else:
             self._move(self._inside(point))
@@ -204,6 +235,14 @@ class Points:
         if math.dist(points[-1], point) >= CURVE_SPACING:
             self._replace(index, (*points, point))
 
+    def _bend(self, grip: _Grip, to: Point) -> None:
+        dx, dy = to[0] - grip.place[0], to[1] - grip.place[1]
+        bent = tuple(
+            self._inside((x + share * dx, y + share * dy))
+            for (x, y), share in zip(grip.points, grip.shares)
+        )
+        self._replace(grip.drag, bent)
+
     def _move(self, point: Point) -> None:
         end = self.selected
         if end is None:
@@ -213,6 +252,31 @@ class Points:
         new = (points[0], point) if end.is_target else (point, points[last])
         between = _carry(points[1:last], (points[0], points[last]), new)
         self._replace(end.drag, (new[0], *between, new[1]))
+
+
+def _pieces(points: Sequence[Point]) -> Iterator[Tuple[Point, Point]]:
+    return zip(points, points[1:])
+
+
+def _take(drag: int, points: Tuple[Point, ...], place: Point) -> _Grip:
+    """With points close enough to one another to bend smoothly."""
+    dense = [points[0]]
+    for start, end in _pieces(points):
+        count = max(1, math.ceil(math.dist(start, end) / BEND_SPACING))
+        dense += [_between(start, end, step / count) for step in range(1, count + 1)]
+    ways = [0.0]
+    for start, end in _pieces(dense):
+        ways.append(ways[-1] + math.dist(start, end))
+    nearest = min(range(len(dense)), key=lambda index: math.dist(dense[index], place))
+    taken = min(max(ways[nearest], 1e-6), ways[-1] - 1e-6)
+    shares = (min(way / taken, (ways[-1] - way) / (ways[-1] - taken)) for way in ways)
+    return _Grip(
+        drag, place, tuple(dense), tuple(math.sin(share * math.pi / 2) for share in shares)
+    )
+
+
+def _between(start: Point, end: Point, share: float) -> Point:
+    return start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
 
 
 def _carry(
