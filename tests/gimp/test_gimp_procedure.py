@@ -262,6 +262,10 @@ ERRORS = {
         "Draw a path first: with the Paths tool, click the point to move, then click where it "
         "should go. Shift+click begins the next pair.",
     ),
+    "empty group": (
+        "layer = Gimp.GroupLayer.new(image, 'Photo'); image.insert_layer(layer, None, 0)",
+        "Group “Photo” is empty: choose a layer.",
+    ),
     "single point": (
         "layer = new_layer(image); new_path(image, [(40, 30), (60, 40)], [(50, 30)])",
         "Stroke 2 of path “Drags” has only one point: add a second one where the first should go, "

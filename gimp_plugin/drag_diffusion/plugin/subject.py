@@ -107,6 +107,8 @@ def gather(image: Any, drawables: Sequence[Any]) -> Subject:
         raise EditError(_("No picture is open: open one first."))
     states = [image_io.read_state(drawable) for drawable in drawables]
     state = edit_model.check_layers(states, image.get_floating_sel() is not None)
+    if drawables[0].is_group() and not drawables[0].get_children():
+        raise EditError(_("Group “{group}” is empty: choose a layer.").format(group=state.name))
     return Subject(image, drawables[0], state, paths.read_strokes(image))
 
 
