@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,21 @@ def wait(probe: Callable[[], Any], what: str, seconds: float = 60) -> Any:
             return found
         time.sleep(0.2)
     pytest.fail(f"{what} did not come within {seconds:.0f} s")
+
+
+@contextmanager
+def language(gimp: Any, code: str) -> Iterator[None]:
+    """As chosen in GIMP's preferences."""
+    gimprc = gimp.folder / "profile" / "gimprc"
+    usual = gimprc.read_text(encoding="utf-8")
+    gimprc.write_text(f'{usual}(language "{code}")\n', encoding="utf-8")
+    try:
+        yield
+    finally:
+        gimprc.write_text(usual, encoding="utf-8")
+        (gimp.folder / "profile" / "pluginrc").unlink(
+            missing_ok=True
+        )  # has the menu in that language
 
 
 def open_screen(gimp: Any, size: str = "1280x860") -> Iterator[Desktop]:

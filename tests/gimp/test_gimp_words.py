@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
-from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, make_picture, wait
+from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, language, make_picture, wait
 from PIL import Image
 
 LANGUAGES = {
@@ -28,21 +26,6 @@ procedure = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion")
 result["menu"] = procedure.get_menu_label()
 result["arguments"] = {a.name: [a.nick, a.blurb] for a in procedure.get_arguments()}
 """
-
-
-@contextmanager
-def language(gimp: Any, code: str) -> Iterator[None]:
-    """As chosen in GIMP's preferences."""
-    gimprc = gimp.folder / "profile" / "gimprc"
-    usual = gimprc.read_text(encoding="utf-8")
-    gimprc.write_text(f'{usual}(language "{code}")\n', encoding="utf-8")
-    try:
-        yield
-    finally:
-        gimprc.write_text(usual, encoding="utf-8")
-        (gimp.folder / "profile" / "pluginrc").unlink(
-            missing_ok=True
-        )  # has the menu in that language
 
 
 def make_browser(gimp: Any, opened: Path) -> dict[str, str]:

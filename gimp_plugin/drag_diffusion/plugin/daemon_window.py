@@ -101,10 +101,12 @@ class DaemonWindow:
         head.pack_start(self._log_file, True, True, 0)
         head.pack_end(self._copy, False, False, 0)
         self._log = Gtk.TextView(editable=False, monospace=True, cursor_visible=False)
+        messages.give_name(self._log, _("The end of the daemon's log"))
         for side in ("left", "right", "top", "bottom"):
             getattr(self._log, f"set_{side}_margin")(GAP)
         self._log_window = Gtk.ScrolledWindow(
             shadow_type=Gtk.ShadowType.IN,
+            can_focus=False,
             min_content_width=LOG_SIZE[0],
             min_content_height=LOG_SIZE[1],
         )

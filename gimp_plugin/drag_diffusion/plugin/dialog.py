@@ -99,6 +99,7 @@ class DragDialog:
         self._dialog = parts.make_window(self._subject.title)
         self._buttons = parts.Buttons(self._dialog, self._subject.can_replace)
         self._view = CanvasView((state.width, state.height), self._first_paint)
+        parts.name_canvas(self._view.widget, state.name)
         self._show_small()
         self._hands = CanvasInput(self._view, self._points, self._points_changed)
         self._tools = parts.Tools(self._hands, self._delete, self._refresh)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Tuple
 
-from gi.repository import GimpUi, Gtk, Pango
+from gi.repository import Atk, GimpUi, Gtk, Pango
 
 from plugin import messages
 from plugin.canvas_input import CanvasInput, make_button
@@ -190,6 +190,19 @@ def make_daemon_button(act: Callable[[], None]) -> Any:
     button.set_halign(Gtk.Align.START)
     button.connect("clicked", lambda _button: act())
     return button
+
+
+def name_canvas(canvas: Any, layer: str) -> None:
+    """What a screen reader tells of the picture."""
+    messages.give_name(
+        canvas,
+        _("Picture of layer “{layer}”").format(layer=layer),
+        _(
+            "Tab chooses a point, the arrow keys move it, Insert makes a new arrow, Delete removes the "
+            "chosen one; plus and minus zoom."
+        ),
+    )
+    canvas.get_accessible().set_role(Atk.Role.DRAWING_AREA)
 
 
 def lay_out_left(tools: Any, canvas: Any, status: Any) -> Any:

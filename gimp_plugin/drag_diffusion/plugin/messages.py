@@ -88,10 +88,19 @@ def show_help(page: str = "plug-in-drag-diffusion") -> None:
     Gimp.help(DOMAIN, page)
 
 
+def give_name(widget: Any, name: str, description: str = "") -> None:
+    """What a screen reader calls a widget that has no label of its own."""
+    accessible = widget.get_accessible()
+    accessible.set_name(name)
+    if description:
+        accessible.set_description(description)
+
+
 def _details(text: str) -> Any:
     view = Gtk.TextView(editable=False, monospace=True, wrap_mode=Gtk.WrapMode.WORD_CHAR)
     view.get_buffer().set_text(text)
-    window = Gtk.ScrolledWindow(min_content_height=140, min_content_width=460)
+    give_name(view, _("Details"))
+    window = Gtk.ScrolledWindow(min_content_height=140, min_content_width=460, can_focus=False)
     window.add(view)
     expander = Gtk.Expander(label=_("Details"))
     expander.add(window)

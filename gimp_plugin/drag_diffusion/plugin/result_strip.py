@@ -6,7 +6,7 @@ from typing import Any, Callable, List, Optional
 
 from gi.repository import GLib, Gtk
 
-from plugin import timing
+from plugin import messages, timing
 from plugin.canvas_view import Part, make_thumbnail, result_part
 from plugin.session import Done
 from plugin.translation import _
@@ -23,7 +23,7 @@ class ResultStrip:
         self._parts: List[Part] = []
         self._buttons: List[Any] = []
         self._row = Gtk.Box(spacing=6)
-        self.widget = Gtk.ScrolledWindow(vscrollbar_policy=Gtk.PolicyType.NEVER)
+        self.widget = Gtk.ScrolledWindow(vscrollbar_policy=Gtk.PolicyType.NEVER, can_focus=False)
         self.widget.add(self._row)
         self.widget.set_no_show_all(True)
 
@@ -82,5 +82,5 @@ class ResultStrip:
         button.set_tooltip_text(
             _("{name}: show it; “Insert as layer” takes the one that is shown").format(name=name)
         )
-        button.get_accessible().set_name(name)
+        messages.give_name(button, name)
         return button

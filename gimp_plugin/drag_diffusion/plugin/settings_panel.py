@@ -99,9 +99,8 @@ class SettingsPanel:
         return _with_sentence(box, SENTENCES.get(name) or self._arguments[name].blurb)
 
     def _label(self, name: str, widget: Any) -> Any:
-        target = getattr(widget, "mnemonic_target", widget)
         label = Gtk.Label.new_with_mnemonic(self._arguments[name].nick)
-        label.set_mnemonic_widget(target)
+        label.set_mnemonic_widget(_target(widget))
         label.set_xalign(0)
         widget.set_tooltip_text(self._arguments[name].blurb)
         return label
@@ -128,13 +127,13 @@ class SettingsPanel:
         entry.set_activates_default(True)
         entry.set_placeholder_text(_("the daemon's default"))
         self._config.bind_property("model", entry, "text", BOTH)
+        messages.give_name(self._model_names, _("List of models"))
         button = Gtk.Button(label=_("Models …"))
         button.set_tooltip_text(_("Which model is right for what; download, verify, remove"))
         button.connect("clicked", lambda _button: self._manage_models())
         box = Gtk.Box(spacing=GAP)
         box.pack_start(self._model_names, True, True, 0)
         box.pack_start(button, False, False, 0)
-        box.mnemonic_target = self._model_names
         return box
 
     def offer_models(self, names: Tuple[str, ...]) -> None:
@@ -157,6 +156,7 @@ class SettingsPanel:
         box = Gtk.Box(spacing=GAP)
         check = Gtk.CheckButton.new_with_label(_("automatic"))
         spin = Gtk.SpinButton.new_with_range(0, spec.maximum, 10)
+        messages.give_name(spin, Gtk.Label.new_with_mnemonic(spec.nick).get_text())
         spin.set_width_chars(5)
         box.pack_start(check, False, False, 0)
         box.pack_start(spin, False, False, 0)
@@ -189,6 +189,7 @@ class SettingsPanel:
         entry = self._preset_names.get_child()
         entry.set_width_chars(9)
         self._preset_names.connect("changed", self._load)
+        messages.give_name(self._preset_names, _("List of presets"))
         label = Gtk.Label.new_with_mnemonic(_("Pr_esets"))
         label.set_mnemonic_widget(entry)
         box = Gtk.Box(spacing=GAP)
@@ -246,6 +247,13 @@ def apply(config: Any, values: Dict[str, Any]) -> None:
         value: Optional[Any] = values.get(name)
         if value is not None and isinstance(value, type(config.get_property(name))):
             config.set_property(name, value)
+
+
+def _target(widget: Any) -> Any:
+    """What a label's access key leads to: of a widget of several parts, the first that takes keys."""
+    if isinstance(widget, Gtk.ComboBox) and widget.get_has_entry():
+        return widget.get_child()
+    return _target(widget.get_children()[0]) if isinstance(widget, Gtk.Box) else widget
 
 
 def _with_sentence(widget: Any, sentence: str) -> Any:

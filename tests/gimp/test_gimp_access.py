@@ -1,0 +1,136 @@
+"""For who cannot see the windows, or use no mouse: every widget has a name, a key reaches it, no two have one key."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+from fakes_plugin.fake_daemon import FakeDaemon
+from gimp_desktop import PICTURE, language, make_picture, open_screen, wait
+
+PLUGIN = Path(__file__).resolve().parents[2] / "gimp_plugin" / "drag_diffusion"
+pytestmark = pytest.mark.slow
+
+SHOW_ALL = """
+find_plugin(sys.path[0])
+from plugin import daemon_window, dialog, messages, subject
+from plugin import dialog_widgets as parts
+from plugin.edit_model import EditError
+
+dialog.start()
+procedure = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion")
+config = procedure.create_config()
+config.set_property("prompt", "slow 0.8")
+config.set_property("lora-steps", 80)  # the number can be typed
+config.set_property("max-drag-steps", 80)
+opened = dialog.DragDialog(procedure, config, subject.gather(image, [layer]))
+window = opened._dialog
+
+
+def steps():
+    yield lambda: opened._background.is_prepared
+    expand_all(window)
+    yield pause(1)
+    result["at points"] = look_at(window)
+    window.response(parts.DRAG)
+    yield lambda: opened._state == parts.WORKING
+    result["at work"] = look_at(window)
+    yield lambda: opened._state == parts.LOOKING
+    yield pause(1)
+    result["at a result"] = look_at(window)
+    GLib.idle_add(opened._show_daemon)
+    yield lambda: len(access_keys(top_window())) == 5  # it has been asked
+    result["daemon"] = look_at(top_window())
+    top_window().response(Gtk.ResponseType.CLOSE)
+    yield pause(0.5)
+    GLib.idle_add(lambda: messages.show_error(EditError("It cannot be done."), window))
+    yield pause(1)
+    expand_all(top_window())
+    yield pause(1)
+    result["error"] = look_at(top_window())
+    top_window().response(Gtk.ResponseType.CLOSE)
+    yield pause(0.5)
+    window.response(parts.CLOSE)
+    yield pause(1)
+    result["question"] = look_at(top_window())
+    top_window().response(Gtk.ResponseType.OK)
+
+
+drive(steps())
+opened.run()
+"""
+WINDOWS = ("at points", "at work", "at a result", "daemon", "error", "question")
+
+
+@pytest.fixture(scope="module", params=["", "de", "zh_CN"], ids=["en", "de", "zh_CN"])
+def windows(request, gimp):
+    """What was found in each of our windows, in each language."""
+    make_picture(gimp.folder / "picture.png")
+    shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
+    with FakeDaemon() as daemon, language(gimp, request.param):
+        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+        for desktop in open_screen(gimp):
+            desktop.open_gimp("from widgets import *", PICTURE, SHOW_ALL)
+            try:
+                told = wait(desktop.state, "all windows", 120)
+            finally:
+                desktop.screenshot("access.png")  # where it stopped
+    gimp.endpoint_file.unlink(missing_ok=True)
+    return {**told, "language": request.param}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_every_widget_has_a_name(windows, name):
+    found = windows[name]["widgets"]
+    assert found
+    nameless = [widget for widget in found if not widget["name"]]
+    assert not nameless, f"give these a label with a mnemonic, or an accessible name: {nameless}"
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_tab_reaches_every_widget(windows, name):
+    assert not windows[name]["unreached"]
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_no_two_have_one_access_key(windows, name):
+    count = Counter(key for key, _label in windows[name]["keys"])
+    twice = [(key, label) for key, label in windows[name]["keys"] if count[key] > 1]
+    assert not twice
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_nothing_is_cut_off(windows, name):
+    assert not windows[name]["cut off"]
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_nothing_is_left_in_english(windows, name):
+    if not windows["language"]:
+        pytest.skip("English is what this is compared with")
+    assert english(windows["language"]).isdisjoint(windows[name]["texts"])
+
+
+def english(language: str) -> set[str]:
+    """The texts that the language has other words for."""
+    place = f"locale/{language}/LC_MESSAGES/drag-diffusion.po"
+    with (PLUGIN / place).open("rb") as file:
+        messages = [m for m in read_po(file) if isinstance(m.id, str) and m.id != m.string]
+    return {message.id.replace("_", "") for message in messages}
+
+
+def test_the_canvas_says_what_it_is(windows):
+    (canvas,) = [w for w in windows["at points"]["widgets"] if w["kind"] == "Layout"]
+    assert canvas["role"] == "drawing area"
+    assert "Landscape" in canvas["name"]
+    assert canvas["description"]
+
+
+def test_results_have_names(windows):
+    found = [w["name"] for w in windows["at a result"]["widgets"] if w["kind"] == "RadioButton"]
+    names = {"": "Result 1", "de": "Ergebnis 1", "zh_CN": "结果 1"}
+    assert found == [names[windows["language"]]]

@@ -1,0 +1,151 @@
+"""What a screen reader and the keyboard find in our windows: the script's part that looks at every widget.
+
+The windows are opened in the process of the test's script, by the plug-in's own modules, so that their widgets are in reach.
+"""
+
+import sys
+
+import gi
+
+for name, version in (("Atk", "1.0"), ("Gdk", "3.0"), ("Gtk", "3.0"), ("GimpUi", "3.0")):
+    gi.require_version(name, version)
+from gi.repository import Atk, GLib, Gtk  # noqa: E402
+
+
+def find_plugin(folder):
+    """Let the plug-in's modules be imported, in GIMP's language."""
+    place = f"{folder}/plug-ins/drag_diffusion"
+    sys.path[:0] = [place, f"{place}/vendor"]
+    from plugin import translation
+
+    translation.use(GLib.get_language_names())
+
+
+def tell_of(widget):
+    """What is told of a widget: its kind, its role and its name, the texts of the label that names it."""
+    accessible = widget.get_accessible()
+    relation = accessible.ref_relation_set().get_relation_by_type(Atk.RelationType.LABELLED_BY)
+    labels = [label.get_name() or "" for label in relation.get_target()] if relation else []
+    return {
+        "kind": type(widget).__name__,
+        "role": Atk.role_get_name(accessible.get_role()),
+        "name": " ".join([accessible.get_name() or "", *labels]).strip(),
+        "description": accessible.get_description() or widget.get_tooltip_text() or "",
+    }
+
+
+def all_widgets(root):
+    """Those on the screen, also inside of others."""
+    found = []
+
+    def visit(widget):
+        if widget.get_mapped() and widget not in found:
+            found.append(widget)
+            if isinstance(widget, Gtk.Container):
+                widget.forall(visit)
+
+    visit(root)
+    return found
+
+
+def reported(widget):
+    """As GTK does, which tells of a list's box where its button has the focus."""
+    parent = widget.get_parent()
+    while isinstance(widget, Gtk.ToggleButton) and parent is not None:
+        if isinstance(parent, Gtk.ComboBox):
+            return parent
+        parent = parent.get_parent()
+    return widget
+
+
+def focusable(window):
+    """Those that the keyboard can act on."""
+    return [
+        w for w in all_widgets(window) if w.get_can_focus() and w.is_sensitive() and w is not window
+    ]
+
+
+def texts(window):
+    """What can be read in the window."""
+    told = [widget.get_text() for widget in all_widgets(window) if isinstance(widget, Gtk.Label)]
+    told += [widget.get_tooltip_text() for widget in all_widgets(window)]
+    return [text for text in told if text]
+
+
+def cut_off(window):
+    """What does not fit in and ends in dots."""
+    labels = [widget for widget in all_widgets(window) if isinstance(widget, Gtk.Label)]
+    return [label.get_text() for label in labels if label.get_layout().is_ellipsized()]
+
+
+def access_keys(window):
+    """The letter of each label that has one, with the label."""
+    return [
+        (chr(Gtk.Label.get_mnemonic_keyval(w)).lower(), w.get_text())
+        for w in all_widgets(window)
+        if isinstance(w, Gtk.Label)
+        and w.get_mnemonic_keyval() != 0xFFFFFF
+        and w.get_use_underline()
+    ]
+
+
+def reached_by_tab(window):
+    """The widgets that Tab leads to, one after the other."""
+    reached = []
+    for _ in range(200):
+        window.child_focus(Gtk.DirectionType.TAB_FORWARD)
+        focus = window.get_focus()
+        if focus is not None:
+            reached.append(focus)
+            if reached.count(focus) > 2:
+                break
+    return reached
+
+
+def look_at(window):
+    """All of this about a window."""
+    reached = reached_by_tab(window)
+    widgets = focusable(window)
+    return {
+        "title": window.get_title(),
+        "widgets": [tell_of(reported(widget)) for widget in widgets],
+        "unreached": [tell_of(widget) for widget in widgets if widget not in reached],
+        "keys": access_keys(window),
+        "texts": texts(window),
+        "cut off": cut_off(window),
+    }
+
+
+def top_window():
+    """The window that was opened last."""
+    shown = [window for window in Gtk.Window.list_toplevels() if window.get_mapped()]
+    shown = [w for w in shown if w.get_window_type() == Gtk.WindowType.TOPLEVEL]
+    modal = [window for window in shown if window.get_transient_for() is not None]
+    return (modal or shown)[-1]
+
+
+def drive(steps):
+    """Run a generator beside the windows: it yields what must be true before it goes on."""
+    waiting = [lambda: True]
+
+    def step():
+        try:
+            if waiting[0]():
+                waiting[0] = next(steps)
+        except StopIteration:
+            return GLib.SOURCE_REMOVE
+        return GLib.SOURCE_CONTINUE
+
+    GLib.timeout_add(200, step)
+
+
+def expand_all(window):
+    for widget in all_widgets(window):
+        if isinstance(widget, Gtk.Expander):
+            widget.set_expanded(True)
+
+
+def pause(seconds):
+    """A condition that becomes true after a while."""
+    end = GLib.get_monotonic_time() + seconds * 1e6
+    return lambda: GLib.get_monotonic_time() > end
