@@ -47,6 +47,12 @@ def steps():
     result["daemon"] = look_at(top_window())
     top_window().response(Gtk.ResponseType.CLOSE)
     yield pause(0.5)
+    GLib.idle_add(opened._manage_models, config)
+    yield lambda: len(focusable(top_window())) > 2  # the list has come
+    yield pause(0.5)
+    result["models"] = look_at(top_window())
+    top_window().response(Gtk.ResponseType.CLOSE)
+    yield pause(0.5)
     GLib.idle_add(lambda: messages.show_error(EditError("It cannot be done."), window))
     yield pause(1)
     expand_all(top_window())
@@ -63,7 +69,7 @@ def steps():
 drive(steps())
 opened.run()
 """
-WINDOWS = ("at points", "at work", "at a result", "daemon", "error", "question")
+WINDOWS = ("at points", "at work", "at a result", "daemon", "models", "error", "question")
 
 
 @pytest.fixture(scope="module", params=["", "de", "zh_CN"], ids=["en", "de", "zh_CN"])

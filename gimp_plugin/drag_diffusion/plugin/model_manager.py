@@ -63,7 +63,9 @@ class ModelManager:
     def _build(self) -> None:
         self._list_box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL)
         scrolled = Gtk.ScrolledWindow(
-            shadow_type=Gtk.ShadowType.IN, hscrollbar_policy=Gtk.PolicyType.NEVER
+            shadow_type=Gtk.ShadowType.IN,
+            hscrollbar_policy=Gtk.PolicyType.NEVER,
+            can_focus=False,
         )
         scrolled.add(self._list_box)
         self._room = Gtk.Label(xalign=0)

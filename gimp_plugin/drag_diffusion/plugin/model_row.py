@@ -133,6 +133,7 @@ class ModelRow:
         ):
             button = Gtk.Button(label=_("In use") if name == USE and self._is_used else label)
             button.set_tooltip_text(hint)
+            messages.give_name(button, f"{button.get_label()}: {self._model.title}")
             button.set_no_show_all(True)
             button.connect("clicked", lambda _button, name=name: act(name, self._model))
             box.pack_start(button, False, False, 0)
