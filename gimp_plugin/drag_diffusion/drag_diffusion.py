@@ -30,6 +30,7 @@ FOLDER = Path(__file__).resolve().parent
 PROCEDURE = "plug-in-drag-diffusion"
 DAEMON = "plug-in-drag-diffusion-daemon"
 RE_EDIT = "plug-in-drag-diffusion-re-edit"
+GENERATE = "plug-in-drag-diffusion-generate"
 READWRITE = GObject.ParamFlags.READWRITE
 MODE_DEFAULT = -1
 
@@ -43,7 +44,7 @@ class DragDiffusion(Gimp.PlugIn):
     def do_query_procedures(self):
         pages = Gio.File.new_for_path(str(FOLDER / "help"))
         self.set_help_domain(translation.DOMAIN, pages)
-        return [PROCEDURE, RE_EDIT, DAEMON]
+        return [PROCEDURE, RE_EDIT, GENERATE, DAEMON]
 
     def do_create_procedure(self, name):
         if name == DAEMON:
@@ -58,7 +59,7 @@ class DragDiffusion(Gimp.PlugIn):
             | Gimp.ProcedureSensitivityMask.NO_IMAGE
         )
         procedure.set_attribution("DragDiffusion for GIMP", "GPL-3.0-or-later", "2026")
-        {PROCEDURE: _describe_drag, RE_EDIT: _describe_re_edit}[name](procedure)
+        DESCRIBE[name](procedure)
         _put_into_menu(procedure)
         return procedure
 
@@ -119,6 +120,67 @@ def _describe_re_edit(procedure):
     )
 
 
+def _describe_generate(procedure):
+    procedure.set_menu_label(_("_Generate Layer…"))
+    procedure.set_documentation(
+        _("Make a layer from a prompt, to drag in it (DragDiffusion)"),
+        _(
+            "The model makes a picture of the prompt. It becomes a layer above the selected one, in the "
+            "middle of the selection or of the image; without an image it gets one of its own. While "
+            "its pixels are as they were made, Drag Edit starts from how they were made."
+        ),
+        None,
+    )
+    procedure.add_string_argument(
+        "prompt",
+        _("_Prompt"),
+        _("What the picture shows, in a few words: “a red flower, blue background”"),
+        "",
+        READWRITE,
+    )
+    _add_model(procedure)
+    procedure.add_int_argument(
+        "width",
+        _("Si_ze"),
+        _("Width in pixels, a multiple of 8; 0: the model's own, with which it is best"),
+        *(0, 4096, 0),
+        READWRITE,
+    )
+    procedure.add_int_argument(
+        "height",
+        _("Height"),
+        _("Height in pixels, a multiple of 8; 0: the model's own, with which it is best"),
+        *(0, 4096, 0),
+        READWRITE,
+    )
+    _add_seed(procedure)
+    procedure.add_layer_return_value(
+        "layer", _("Layer"), _("The new layer"), True, GObject.ParamFlags.READABLE
+    )
+
+
+def _add_model(procedure):
+    procedure.add_string_argument(
+        "model",
+        _("M_odel"),
+        _(
+            "Name, folder or .safetensors file of the model on the daemon's computer; empty: its default"
+        ),
+        "",
+        READWRITE,
+    )
+
+
+def _add_seed(procedure):
+    procedure.add_int_argument(
+        "seed",
+        _("Seed n_umber"),
+        _("The same seed and settings give the same result; another one gives a variation"),
+        *(0, 2**31 - 1, 0),
+        READWRITE,
+    )
+
+
 def _describe_drag(procedure):
     procedure.set_menu_label(_("_Drag Edit…"))
     procedure.set_documentation(
@@ -161,15 +223,7 @@ def _add_arguments(procedure):
         "default",
         READWRITE,
     )
-    procedure.add_string_argument(
-        "model",
-        _("M_odel"),
-        _(
-            "Name, folder or .safetensors file of the model on the daemon's computer; empty: its default"
-        ),
-        "",
-        READWRITE,
-    )
+    _add_model(procedure)
     procedure.add_int_argument(
         "lora-steps",
         _("Identit_y"),
@@ -187,13 +241,7 @@ def _add_arguments(procedure):
         *(MODE_DEFAULT, 2000, MODE_DEFAULT),
         READWRITE,
     )
-    procedure.add_int_argument(
-        "seed",
-        _("Seed n_umber"),
-        _("The same seed and settings give the same result; another one gives a variation"),
-        *(0, 2**31 - 1, 0),
-        READWRITE,
-    )
+    _add_seed(procedure)
     procedure.add_int_argument(
         "mask-grow",
         _("_Grow selection"),
@@ -217,14 +265,21 @@ def _add_arguments(procedure):
     )
 
 
+DESCRIBE = {PROCEDURE: _describe_drag, RE_EDIT: _describe_re_edit, GENERATE: _describe_generate}
+
+
 def run(procedure, run_mode, image, drawables, config, _data):
     incomplete = _make_ready()
     if incomplete:
         return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, incomplete)
     from plugin import procedure as drag_edit
 
-    body = {PROCEDURE: drag_edit.run, RE_EDIT: drag_edit.run_re_edit}[procedure.get_name()]
-    return body(procedure, run_mode, image, drawables, config)
+    bodies = {
+        PROCEDURE: drag_edit.run,
+        RE_EDIT: drag_edit.run_re_edit,
+        GENERATE: drag_edit.run_generate,
+    }
+    return bodies[procedure.get_name()](procedure, run_mode, image, drawables, config)
 
 
 def run_daemon(procedure, _config, _data):

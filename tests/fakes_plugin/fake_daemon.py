@@ -13,6 +13,7 @@ the end, `daemon.cancelled` is set (`daemon.unprepared`, where it only prepared)
     "die"                  break off in the middle: the process ends (as a program of its own) or the server stops
     "forget"               drop the uploaded pixels once, after they were found
     "short"                send half of the result
+A drag on a picture that Generate made is refused if its seed is 13: as if it could not be made again.
 
 As a program it writes the endpoint file, as the real one does:  python fake_daemon.py [--version X] [--broken] [--busy N]
 """
@@ -53,6 +54,7 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
         self.version = version
         self.requests: list[rpc.DragRequest] = []
         self.prepared: list[rpc.PrepareRequest] = []
+        self.generations: list[rpc.GenerateRequest] = []
         self.finished: set[str] = set()  # edit_id
         self.buffers: dict[bytes, bytes] = {}
         self.uploads = 0
@@ -158,6 +160,7 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
 
     def Prepare(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         self.prepared.append(request)
+        _refuse_seed_13(request, context)
         ended = threading.Event()
         context.add_callback(lambda: ended.is_set() or self.unprepared.set())
         if request.image.sha256 not in self.buffers:
@@ -237,6 +240,7 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
 
     def Drag(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         self.requests.append(request)
+        _refuse_seed_13(request.preparation, context)
         ended = threading.Event()
         context.add_callback(lambda: ended.is_set() or self.cancelled.set())
         word, _, rest = request.preparation.prompt.partition(" ")
@@ -255,6 +259,43 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
             time.sleep(5)
         pace = float(rest) if word == "slow" else 0.0
         yield from self._edit(request, pace, short=word == "short")
+        ended.set()
+
+    def Generate(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        """Every pixel has the seed as red, its row as green and its column as blue."""
+        self.generations.append(request)
+        ended = threading.Event()
+        context.add_callback(lambda: ended.is_set() or self.cancelled.set())
+        word, _, rest = request.generation.prompt.partition(" ")
+        if word == "fail":
+            code, _, sentence = rest.partition(" ")
+            context.abort(grpc.StatusCode[code], sentence)
+        for step in range(1, 6):
+            progress = _progress(rpc.STAGE_SAMPLING, 0.2 * step, 5 - step, step, 5).progress
+            yield rpc.GenerateEvent(progress=progress)
+            time.sleep(float(rest) if word == "slow" else 0.0)
+        made = rpc.Generation(
+            width=64, height=48, num_inference_steps=25, guidance_scale=3, prompt="", seed=0
+        )
+        made.MergeFrom(request.generation)
+        seed, size = made.seed % 256, (made.width, made.height)
+        rows = bytes(
+            part
+            for y in range(size[1])
+            for x in range(size[0])
+            for part in (seed, y % 256, x % 256)
+        )
+        digest = hashlib.sha256(f"{size[0]}x{size[1]}x3:".encode("ascii") + rows).digest()
+        pixels = rpc.BufferReference(
+            sha256=digest, width=size[0], height=size[1], format=rpc.PIXEL_FORMAT_RGB8
+        )
+        run = rpc.Run(device="fake", model=request.model or "here")
+        header = rpc.GeneratedImage(pixels=pixels, generation=made, run=run)
+        yield rpc.GenerateEvent(generated_image=header)
+        end = len(rows) // 2 if word == "short" else len(rows)
+        for start in range(0, end, CHUNK):
+            chunk = rows[start : min(end, start + CHUNK)]
+            yield rpc.GenerateEvent(pixel_chunk=rpc.PixelChunk(chunk=chunk))
         ended.set()
 
     def _hang(self) -> Iterator[Any]:
@@ -336,6 +377,11 @@ class _TokenCheck(grpc.ServerInterceptor):
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "The token is missing or wrong.")
 
         return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _refuse_seed_13(request: Any, context: grpc.ServicerContext) -> None:
+    if request.generation.seed == 13:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "This is not the image that was made.")
 
 
 def _progress(stage: int, fraction: float, eta: float = 0, step: int = 0, steps: int = 0) -> Any:

@@ -19,11 +19,8 @@ OUTPUT = Path(__file__).resolve().parents[1] / "output"  # the screenshots are k
 
 
 MAIN = "– GIMP$"
-ENTRIES = (
-    "Drag Edit",
-    "About the Daemon",
-    "Re-edit Drag",
-)  # the last of the menu Filters, in its order
+# The last of the menu Filters, in its order.
+ENTRIES = ("Drag Edit", "About the Daemon", "Generate Layer", "Re-edit Drag")
 
 
 class Desktop:

@@ -47,8 +47,9 @@ def test_points_selection_and_settings_are_those_of_the_layer(gimp, desktop, fak
     old = [
         [[259, 124], [370, 104]]
     ]  # the fake daemon's pixels are the same: the record tells them apart
-    wait(lambda: desktop.state()["records"][0]["drags"] != old, "the layer")
-    assert desktop.state()["layers"] == ["Drag edit: Landscape", "Landscape"]
+    replaced = ["Drag edit: Landscape", "Landscape"]
+    wait(lambda: desktop.state()["layers"] == replaced, "the layer in its place")
+    wait(lambda: desktop.state()["records"][0]["drags"] != old, "the new layer")
     assert desktop.state()["paths"] == []
     (record,) = desktop.state()["records"]
     assert record["drags"][0][-1] == pytest.approx((330, 60), abs=1)

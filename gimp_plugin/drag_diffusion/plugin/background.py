@@ -38,6 +38,7 @@ class Background:
         self._mask_is_read = False
         self._session: Any = None  # once it is loaded
         self._listing: Any = None  # the job that asks the daemon for its models
+        self.starts_from_its_making = False  # known once the image is read
         self._is_drag_wanted = False
         self._is_reading = True
         self._pause = 0
@@ -166,7 +167,7 @@ class Background:
             self._mask, self._mask_is_read = shape(self._selection, settings), True
             if self._mask is not None:
                 self._on_event(self._mask)
-        return Edit(
+        edit = Edit(
             self._subject.state,
             self._image,
             self._mask,
@@ -175,6 +176,9 @@ class Background:
             PREVIEW_EVERY,
             selection=self._selection,
         )
+        edit = edit_model.from_its_making(edit, self._subject.generated)
+        self.starts_from_its_making = edit.generated is not None
+        return edit
 
     # ---- preparing
 

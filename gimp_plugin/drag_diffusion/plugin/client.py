@@ -43,6 +43,10 @@ class DaemonError(Exception):
     """A call that failed; the text is a sentence for the user."""
 
 
+class RefusedRequest(DaemonError):
+    """The daemon says that it can never work so."""
+
+
 class DaemonUnreachable(DaemonError):
     """Nobody answers at the endpoint."""
 
@@ -156,7 +160,8 @@ def _raise_sentence(error: GRPCError, endpoint: Endpoint) -> NoReturn:
             error.message or _("The daemon is stopping: run Drag Edit again.")
         ) from error
     if error.message:
-        raise DaemonError(error.message) from error
+        kind = RefusedRequest if error.status is Status.INVALID_ARGUMENT else DaemonError
+        raise kind(error.message) from error
     raise DaemonError(
         _("The daemon failed ({status}).").format(status=error.status.name)
         + _log_sentence(endpoint)
@@ -264,7 +269,7 @@ class _Calls:
 # ---- from the wire ---------------------------------------------------------------------------------
 
 
-def _to_progress(progress: rpc.Progress) -> Progress:
+def to_progress(progress: rpc.Progress) -> Progress:
     stage = STAGES.get(progress.stage, _("Working"))
     if progress.queue_position > 1:
         told = _("{stage} ({count} before this one) …")
@@ -296,7 +301,7 @@ def _to_view(preview: rpc.Preview) -> View:
 
 
 _TRANSLATE: Dict[str, Callable[[Any], Any]] = {
-    "progress": _to_progress,
+    "progress": to_progress,
     "drag_step": _to_handles,
     "preview": _to_view,
     "prepared": _to_prepared,

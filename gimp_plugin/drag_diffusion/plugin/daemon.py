@@ -21,12 +21,14 @@ import shlex
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, AsyncIterator, Callable, Dict, List, Mapping, Optional, Tuple
 
+from google.protobuf.json_format import ParseError
+
 from plugin import client
-from plugin.client import DaemonError, DaemonUnreachable, Endpoint
+from plugin.client import DaemonError, DaemonUnreachable, Endpoint, RefusedRequest
 from plugin.edit_model import Edit, Progress
 from plugin.translation import _
 
@@ -40,13 +42,13 @@ FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "GI_
 
 async def prepare(edit: Edit, installation: Installation) -> AsyncIterator[Any]:
     """Prepare the picture for drags with the daemon, which is started first if it does not run."""
-    async for event in with_daemon(installation, lambda found: client.prepare(found, edit)):
+    async for event in _or_as_any_other(edit, client.prepare, installation):
         yield event
 
 
 async def drag(edit: Edit, installation: Installation) -> AsyncIterator[Any]:
     """Drag with the daemon, which is started first if it does not run."""
-    async for event in with_daemon(installation, lambda found: client.drag(found, edit)):
+    async for event in _or_as_any_other(edit, client.drag, installation):
         yield event
 
 
@@ -66,9 +68,25 @@ async def list_models(installation: Installation) -> AsyncIterator[Any]:
         yield await client.list_models(endpoint)
 
 
+async def _or_as_any_other(
+    edit: Edit, call: Callable[[Endpoint, Edit], AsyncIterator[Any]], installation: Installation
+) -> AsyncIterator[Any]:
+    """The call's events. A generated picture that the daemon makes otherwise by now is dragged as any other."""
+    try:
+        async for event in with_daemon(installation, lambda found: call(found, edit)):
+            yield event
+    except (RefusedRequest, ParseError):
+        if edit.generated is None:
+            raise
+        plain = replace(edit, generated=None)
+        async for event in with_daemon(installation, lambda found: call(found, plain)):
+            yield event
+
+
 async def with_daemon(
     installation: Installation, call: Callable[[Endpoint], AsyncIterator[Any]]
 ) -> AsyncIterator[Any]:
+    """The call's events, with the daemon that runs or is started for it."""
     yield Progress(_("Looking for the daemon …"), 0.0)
     endpoint = await find(installation)
     if endpoint is None:

@@ -170,7 +170,12 @@ class DragDialog:
                 "Press the mouse on the part to move, pull it to where it should go, and release. "
                 "With Shift it follows the curve that you draw."
             )
-        return edit_model.describe(self._points.drags, self._has_selection)
+        described = edit_model.describe(self._points.drags, self._has_selection)
+        if self._background.starts_from_its_making:
+            described += " " + _(
+                "The drag starts from how the picture was generated; Identity is not needed."
+            )
+        return described
 
     # ---- what the user does
 
@@ -257,6 +262,7 @@ class DragDialog:
             timing.note("prepared")
             if self._state == EDITING:
                 self._status.set_stage(self._ready_sentence(), 1.0)
+                self._refresh()
                 self._background.change()  # points that came meanwhile may lie outside its region
         else:
             self._show_end(event)

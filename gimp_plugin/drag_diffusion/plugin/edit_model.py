@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Optional, Sequence, Tuple
 
@@ -165,6 +165,21 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Generated:
+    """How a layer's picture was made from a prompt: a drag can start there, as long as the pixels are the same."""
+
+    sha256: str  # of the pixels, hexadecimal
+    model: str
+    prompt: str
+    how: str  # JSON: the contract's Generation
+
+    def serves(self, image: PixelBuffer, settings: Settings) -> bool:
+        """Whether these pixels can be dragged so, with these settings: another prompt or model knows nothing of it."""
+        is_its_own = settings.prompt in ("", self.prompt) and settings.model in ("", self.model)
+        return is_its_own and image.sha256.hex() == self.sha256
+
+
+@dataclass(frozen=True)
 class Edit:
     """Everything that affects the result."""
 
@@ -177,10 +192,18 @@ class Edit:
     region: Optional[Region] = None  # where the model works; None: the daemon plans it
     edit_id: str = ""  # by which the drag can be taken before its end
     selection: Optional[PixelBuffer] = None  # of which the mask was made
+    generated: Optional[Generated] = None  # the drag starts from how the picture was made
 
     @property
     def buffers(self) -> Tuple[PixelBuffer, ...]:
         return (self.image,) if self.mask is None else (self.image, self.mask)
+
+
+def from_its_making(edit: Edit, generated: Optional[Generated]) -> Edit:
+    """The edit, starting from how its picture was made if it is still that picture."""
+    if generated is None or not generated.serves(edit.image, edit.settings):
+        return edit
+    return replace(edit, generated=generated)
 
 
 def check_drags(edit: Edit) -> None:

@@ -236,6 +236,34 @@ def insert_layer(
     return layer
 
 
+def insert_picture(
+    image: Any,
+    above: Any,
+    name: str,
+    corner: Tuple[int, int],
+    pixels: PixelBuffer,
+    make_parasites: Callable[[PixelBuffer], Mapping[str, bytes]],
+) -> Any:
+    """Put a picture above a layer (None: on top) in one undo step, with parasites made of the pixels as it has them."""
+    parent, position = None, 0
+    if above is not None and _is_in(image, above):
+        parent, position = above.get_parent(), image.get_item_position(above)
+    layer = _make_layer(image, name, pixels)
+    layer.set_offsets(*corner)
+    for key, content in make_parasites(
+        read_pixels(layer, (0, 0, pixels.width, pixels.height))
+    ).items():
+        layer.attach_parasite(Gimp.Parasite.new(key, Gimp.PARASITE_PERSISTENT, content))
+    with undo_step(image):
+        inserted = image.insert_layer(layer, parent, position)
+    if not inserted:
+        layer.delete()
+        raise EditError(_("GIMP did not accept the new layer: see its error console."))
+    layer.update(0, 0, pixels.width, pixels.height)
+    Gimp.displays_flush()
+    return layer
+
+
 def _place(image: Any, source: Any, beside: Optional[Beside]) -> Tuple[Any, int, Sequence[int]]:
     """Parent and position beside the source, or what was named, and the source's corner; the top if it is gone by now."""
     corner: Sequence[int] = (0, 0)

@@ -7,12 +7,13 @@ the image as it was.
 from __future__ import annotations
 
 import traceback
-from typing import Any, Callable, Optional, Sequence
+from contextlib import contextmanager
+from typing import Any, AsyncIterator, Callable, Iterator, List, Optional, Sequence
 
-from gi.repository import Gimp, GLib
+from gi.repository import Gimp, GLib, GObject
 
 from plugin import cutout, edit_model, image_io, re_edit, subject
-from plugin.edit_model import Edit, EditError, Progress, Result
+from plugin.edit_model import Edit, EditError, Progress
 from plugin.subject import Subject
 from plugin.translation import _
 
@@ -23,10 +24,66 @@ def run(procedure: Any, run_mode: Any, image: Any, drawables: Sequence[Any], con
     def edit(interactive: bool) -> bool:
         pointed_at = subject.gather(image, drawables)
         if interactive:
-            return _edit_in_window(procedure, config, pointed_at) is not None
+            with _words_of_its_making(pointed_at, config):
+                return _edit_in_window(procedure, config, pointed_at) is not None
         return _edit_quietly(config, pointed_at)
 
     return _told(procedure, run_mode, edit, _("Drag Edit"))
+
+
+@contextmanager
+def _words_of_its_making(pointed_at: Subject, config: Any) -> Iterator[None]:
+    """The dialog starts with the prompt and the model that made the picture; the model is not remembered as the user's."""
+    usual = config.get_property("model")
+    if pointed_at.generated is not None:
+        config.set_property("prompt", pointed_at.generated.prompt)
+        config.set_property("model", pointed_at.generated.model)
+    yield
+    if (
+        pointed_at.generated is not None
+        and config.get_property("model") == pointed_at.generated.model
+    ):
+        config.set_property("model", usual)
+
+
+def run_generate(
+    procedure: Any, run_mode: Any, image: Any, drawables: Sequence[Any], config: Any
+) -> Any:
+    """Generate Layer: a picture from a prompt; its layer is returned too."""
+    from plugin import generated_layer  # takes longer to load than a dialog may take to open
+
+    made: List[Any] = []
+
+    def work(interactive: bool) -> bool:
+        generated_layer.check(image)
+        picture = _generate_in_window(procedure, config) if interactive else _generate(config)
+        if picture is not None:
+            made.append(generated_layer.insert(image, drawables, picture))
+            if image is None and interactive:
+                Gimp.Display.new(made[0].get_image())
+        return picture is not None
+
+    values = _told(procedure, run_mode, work, _("Generate Layer"))
+    if made:
+        values.remove(1)
+        values.insert(1, GObject.Value(Gimp.Layer, made[0]))
+    return values
+
+
+def _generate_in_window(procedure: Any, config: Any) -> Any:
+    from plugin.generate_dialog import GenerateDialog
+
+    return GenerateDialog(procedure, config).run()
+
+
+def _generate(config: Any) -> Any:
+    """For scripts and for "Repeat"."""
+    from plugin import daemon, generated_layer, generating
+
+    installation, order = daemon.read_installation(), generated_layer.read_order(config)
+    return _follow_in_status_bar(
+        lambda: generating.generate(order, installation), _("Generate Layer")
+    )
 
 
 def run_re_edit(
@@ -105,22 +162,26 @@ def _edit_quietly(config: Any, pointed_at: Subject, *, replace: bool = False) ->
     if mask is not None:
         edit_model.check_selection(drags, mask, pointed_at.state)
     pixels = image_io.read_pixels(pointed_at.layer, part)
-    edit = Edit(pointed_at.state, pixels, mask, drags, settings, selection=selection)
+    edit = edit_model.from_its_making(
+        Edit(pointed_at.state, pixels, mask, drags, settings, selection=selection),
+        pointed_at.generated,
+    )
     # 2. drag
-    result = _follow_in_status_bar(edit, pointed_at.title)
+    from plugin import daemon
+
+    installation = daemon.read_installation()
+    result = _follow_in_status_bar(lambda: daemon.drag(edit, installation), pointed_at.title)
     # 3. insert
     if result is not None:
         pointed_at.insert(edit, result, keep_points=False, replace=replace)
     return result is not None
 
 
-def _follow_in_status_bar(edit: Edit, title: str) -> Optional[Result]:
-    """The bar's Cancel button ends this process; the daemon sees the stream break and stops."""
-    from plugin import daemon
+def _follow_in_status_bar(make_events: Callable[[], AsyncIterator[Any]], title: str) -> Any:
+    """What comes last. The bar's Cancel button ends this process; the daemon sees the stream break and stops."""
     from plugin.worker import Finished, Job
 
-    installation = daemon.read_installation()
-    job = Job(lambda: daemon.drag(edit, installation))
+    job = Job(make_events)
     Gimp.progress_init(title)
     job.start()
     result = None
@@ -129,11 +190,11 @@ def _follow_in_status_bar(edit: Edit, title: str) -> Optional[Result]:
         if isinstance(event, Progress):
             Gimp.progress_set_text(event.sentence)
             Gimp.progress_update(event.fraction)
-        elif isinstance(event, Result):
-            result = event
         elif isinstance(event, Finished):
             event.raise_error()
             return result
+        elif event is not None:
+            result = event
 
 
 def _failure(procedure: Any, error: Exception, title: str) -> Any:

@@ -19,7 +19,7 @@ from plugin.edit_model import (
 )
 from plugin.image_io import Beside, SmallCoverage
 from plugin.record import Record
-from plugin.subject import Subject
+from plugin.subject import Subject, read_generated
 from plugin.translation import _
 
 DRAG_PROCEDURE = "plug-in-drag-diffusion"
@@ -129,7 +129,10 @@ def gather(image: Any, drawables: Sequence[Any]) -> ReEdit:
     found = record.find_source(kept.source, candidates)
     if found is None:
         raise EditError(_gone_sentence(name, kept.source))
-    return ReEdit(image, layers[found], candidates[found], old=old, kept=kept)
+    source = layers[found]
+    return ReEdit(
+        image, source, candidates[found], generated=read_generated(source), old=old, kept=kept
+    )
 
 
 def _gone_sentence(name: str, source: LayerState) -> str:

@@ -19,6 +19,7 @@ from plugin.edit_model import (
     Drag,
     Edit,
     EditError,
+    Generated,
     LayerState,
     PixelBuffer,
     Point,
@@ -30,6 +31,7 @@ from plugin.translation import _
 
 PARASITE = "drag-diffusion-edit"
 SELECTION_PARASITE = "drag-diffusion-selection"
+GENERATED_PARASITE = "drag-diffusion-generated"
 LARGEST_SELECTION = 1 << 20  # bytes, packed; a larger one is not kept
 HEADER = struct.Struct(">4s4I")  # MAGIC, x, y, width, height of the bounding box in the layer
 MAGIC = b"DDS1"
@@ -175,6 +177,20 @@ def unpack(packed: bytes) -> Crop:
     if magic != MAGIC or len(packed) > LARGEST_SELECTION:
         raise ValueError("not a packed selection")
     return Crop(x, y, PixelBuffer(width, height, 1, rows))
+
+
+def pack_generated(generated: Generated) -> bytes:
+    return json.dumps(asdict(generated)).encode("ascii")
+
+
+def read_generated(packed: Optional[bytes]) -> Optional[Generated]:
+    """None where there is none that can be read: it is then a picture as any other."""
+    try:
+        told = json.loads(packed.decode("utf-8")) if packed is not None else {}
+        read = Generated(**{field.name: str(told[field.name]) for field in fields(Generated)})
+        return read if isinstance(json.loads(read.how), dict) else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 # ---- used again ------------------------------------------------------------------------------------

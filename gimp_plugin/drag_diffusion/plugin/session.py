@@ -185,6 +185,7 @@ def preparation_key(edit: Edit) -> Tuple[Any, ...]:
     return (
         edit.image,
         edit.mask,
+        edit.generated,
         settings.prompt,
         settings.model,
         settings.mode,

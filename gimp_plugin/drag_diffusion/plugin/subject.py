@@ -12,6 +12,7 @@ from plugin.edit_model import (
     Drag,
     Edit,
     EditError,
+    Generated,
     LayerState,
     PixelBuffer,
     Region,
@@ -29,6 +30,7 @@ class Subject:
     layer: Any
     state: LayerState
     strokes: Tuple[Stroke, ...] = ()
+    generated: Optional[Generated] = None  # how its picture was made, if it was made from a prompt
 
     @property
     def title(self) -> str:
@@ -107,9 +109,14 @@ def gather(image: Any, drawables: Sequence[Any]) -> Subject:
         raise EditError(_("No picture is open: open one first."))
     states = [image_io.read_state(drawable) for drawable in drawables]
     state = edit_model.check_layers(states, image.get_floating_sel() is not None)
-    if drawables[0].is_group() and not drawables[0].get_children():
+    layer = drawables[0]
+    if layer.is_group() and not layer.get_children():
         raise EditError(_("Group “{group}” is empty: choose a layer.").format(group=state.name))
-    return Subject(image, drawables[0], state, paths.read_strokes(image))
+    return Subject(image, layer, state, paths.read_strokes(image), read_generated(layer))
+
+
+def read_generated(layer: Any) -> Optional[Generated]:
+    return record.read_generated(image_io.read_parasite(layer, record.GENERATED_PARASITE))
 
 
 def shape(selection: Optional[PixelBuffer], settings: Settings) -> Optional[PixelBuffer]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Optional, Tuple
 
+from google.protobuf.json_format import Parse
+
 from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin.edit_model import (
     MODE_DEFAULT,
@@ -35,7 +37,7 @@ def to_reference(buffer: PixelBuffer) -> rpc.BufferReference:
 
 
 def to_prepare_request(edit: Edit) -> rpc.PrepareRequest:
-    settings = edit.settings
+    settings = edit.settings if edit.generated is None else _of_generated(edit)
     return rpc.PrepareRequest(
         image=to_reference(edit.image),
         mask=None if edit.mask is None else to_reference(edit.mask),
@@ -51,7 +53,14 @@ def to_prepare_request(edit: Edit) -> rpc.PrepareRequest:
         mode=MODES[settings.mode],
         hyper_parameters=_to_hyper_parameters(settings),
         seed=settings.seed,
+        generation=None if edit.generated is None else Parse(edit.generated.how, rpc.Generation()),
     )
+
+
+def _of_generated(edit: Edit) -> Settings:
+    """What follows from how the picture was made is left out: the daemon knows it."""
+    assert edit.generated is not None
+    return replace(edit.settings, prompt="", model=edit.generated.model, lora_steps=MODE_DEFAULT)
 
 
 def to_drag_request(edit: Edit) -> rpc.DragRequest:
