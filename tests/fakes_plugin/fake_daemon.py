@@ -61,6 +61,7 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
         self.loaded_model = "sd15"
         self.busy = 0  # edits that wait or run, besides those asked for here
         self.stored_images = 5
+        self.answer_seconds = 0.0  # that GetStatus takes
         self.log = ["12:00:01 INFO daemon: listens", "12:00:02 INFO daemon: model sd15 loaded"]
         self.asked: list[str] = []  # Unload, ClearStore, Shutdown, … as they were asked for
         self.ended: list[str] = []  # downloads, however they ended
@@ -98,6 +99,7 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
     # ---- the contract
 
     def GetStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        time.sleep(self.answer_seconds)
         return rpc.GetStatusResponse(
             version=self.version,
             pid=os.getpid(),

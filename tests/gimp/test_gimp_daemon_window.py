@@ -12,6 +12,9 @@ import pytest
 from fakes_plugin import fake_daemon as fake_daemon_module
 from gimp_desktop import PICTURE, WATCH, make_picture, wait
 
+from dragdiffusion.client.connection import Connection
+from dragdiffusion.daemon import endpoint as endpoints
+
 pytestmark = pytest.mark.slow
 TITLE = "^About the daemon$"
 OPEN = """
@@ -107,3 +110,43 @@ def test_from_the_drag_dialog(gimp, desktop, fake_daemon):
     wait(lambda: not desktop.windows(TITLE), "the window's end")
     desktop.press(dialog, "Return")  # the dialog goes on
     wait(lambda: desktop.times("result"), "the result")
+
+
+def test_the_real_daemon_is_started_shown_and_started_anew(gimp, desktop, host_command):
+    """Nothing is faked."""
+    gimp.endpoint_file.unlink(missing_ok=True)
+    command = host_command("-m", "dragdiffusion", "serve", "--device", "cpu")
+    state = str(gimp.folder / "state")
+    desktop.open_gimp(OPEN, DRAGDIFFUSION_DAEMON_COMMAND=command, DRAGDIFFUSION_STATE_FOLDER=state)
+    window = desktop.wait_for_window(TITLE)
+    try:
+        press(desktop, "alt+s")
+        wait(gimp.endpoint_file.exists, "the daemon")
+        first = endpoints.read(gimp.endpoint_file)
+        with Connection(first) as daemon:
+            wait(lambda: daemon.status().engine_ready, "the engine", 120)
+        wait(lambda: said(desktop, 1), "the end of the start")
+        wait(lambda: desktop.times("daemon shown")[-1]["is_running"], "the daemon in the window")
+        desktop.screenshot("daemon-real.png")
+        press(desktop, "alt+r")
+        wait(lambda: said(desktop, 2), "the end of the restart", 90)
+        desktop.screenshot("daemon-real-restarted.png")
+        assert said(desktop, 2) == ["", ""]
+        assert is_another(gimp, first)
+        close(desktop, window)
+        assert wait(lambda: desktop.state().get("ended"), "the end")
+    finally:
+        if gimp.endpoint_file.exists():
+            os.kill(pid(gimp), signal.SIGTERM)
+            wait(lambda: not gimp.endpoint_file.exists(), "its end")
+
+
+def said(desktop, count):
+    """The errors of the actions so far, once there are so many."""
+    errors = [told["error"] for told in desktop.times("daemon acted")]
+    return errors if len(errors) == count else None
+
+
+def is_another(gimp, first):
+    now = endpoints.read(gimp.endpoint_file)
+    return now is not None and now.pid != first.pid

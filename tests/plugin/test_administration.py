@@ -95,6 +95,13 @@ def test_a_daemon_of_another_version_is_shown_all_the_same(installation):
     assert "restart it" in about.note
 
 
+def test_a_daemon_that_is_slow_is_not_taken_for_none(running, fake_daemon, monkeypatch):
+    monkeypatch.setattr(administration, "ANSWER_SECONDS", 0.1)
+    fake_daemon.answer_seconds = 0.5
+    with pytest.raises(DaemonError, match="very busy"):
+        events(administration.about(running))
+
+
 def test_unload(running, fake_daemon):
     assert only(administration.unload(running)) == Said(
         "The model and the prepared pictures have left memory."
@@ -125,7 +132,7 @@ def test_what_cannot_be_asked_is_said(installation):
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the daemon outlives its Popen, on purpose
 def test_restart_is_another_process(installation):
     made = installation(*PROGRAM)
-    assert only(administration.start(made)) == Said("The daemon runs.")
+    assert only(administration.start(made)) == Said("The daemon was started.")
     first = pid_of(made)
     assert only(administration.restart(made)) == Said("The daemon was started anew.")
     assert pid_of(made) != first

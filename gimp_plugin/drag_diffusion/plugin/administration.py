@@ -15,7 +15,7 @@ from plugin.quantities import duration_text, size_text
 from plugin.translation import _, ngettext
 
 LOG_LINES = 200
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
 UNLOAD_SECONDS = 120.0  # it waits until the libraries are loaded
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.1
@@ -88,7 +88,7 @@ async def clear_cache(installation: Installation) -> AsyncIterator[Any]:
 
 async def start(installation: Installation) -> AsyncIterator[Any]:
     await daemon.start(installation)
-    yield Said(_("The daemon runs."))
+    yield Said(_("The daemon was started."))
 
 
 async def restart(installation: Installation, even_if_busy: bool = False) -> AsyncIterator[Any]:
@@ -116,7 +116,7 @@ def _running(installation: Installation) -> Endpoint:
 
 
 async def _status(endpoint: Optional[Endpoint], log_lines: int = 0) -> Any:
-    """None: nobody answers."""
+    """None: there is nobody. One that is there but does not answer in time is a DaemonError: it may be very busy."""
     if endpoint is None:
         return None
     request = rpc.GetStatusRequest(log_lines=log_lines)
@@ -124,13 +124,20 @@ async def _status(endpoint: Optional[Endpoint], log_lines: int = 0) -> Any:
         return await client.ask(
             endpoint, "GetStatus", request, rpc.GetStatusResponse, ANSWER_SECONDS
         )
-    except DaemonUnreachable:
-        return None
+    except DaemonUnreachable as error:
+        if not isinstance(error.__cause__, asyncio.TimeoutError):
+            return None
+        raise DaemonError(_("The daemon does not answer: it is starting, or very busy.")) from error
 
 
 async def _stops(endpoint: Endpoint, even_if_busy: bool) -> bool:
     request = rpc.ShutdownRequest(only_if_idle=not even_if_busy)
-    answer = await client.ask(endpoint, "Shutdown", request, rpc.ShutdownResponse)
+    try:
+        answer = await client.ask(endpoint, "Shutdown", request, rpc.ShutdownResponse)
+    except (
+        DaemonUnreachable
+    ):  # it went before its answer came, or hangs: the wait for its end tells
+        return True
     return bool(answer.stopping)
 
 

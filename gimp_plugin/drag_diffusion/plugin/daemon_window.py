@@ -7,7 +7,7 @@ from typing import Any, AsyncIterator, Callable, Dict, Optional
 
 from gi.repository import GimpUi, GLib, Gtk, Pango
 
-from plugin import administration, daemon, messages
+from plugin import administration, daemon, messages, timing
 from plugin.administration import About, Busy, Said
 from plugin.calls import Call
 from plugin.translation import _, ngettext
@@ -66,7 +66,7 @@ class DaemonWindow:
         self._title = messages.wrapped()
         self._grid = Gtk.Grid(column_spacing=MARGIN, row_spacing=GAP // 2)
         self._said = messages.wrapped()
-        self._spinner = Gtk.Spinner()
+        self._spinner = Gtk.Spinner(no_show_all=True)
         line = Gtk.Box(spacing=GAP)
         line.pack_start(self._spinner, False, False, 0)
         line.pack_start(self._said, True, True, 0)
@@ -102,6 +102,7 @@ class DaemonWindow:
         head.pack_end(self._copy, False, False, 0)
         self._log = Gtk.TextView(editable=False, monospace=True, cursor_visible=False)
         messages.give_name(self._log, _("The end of the daemon's log"))
+        self._log.set_wrap_mode(Gtk.WrapMode.WORD_CHAR)
         for side in ("left", "right", "top", "bottom"):
             getattr(self._log, f"set_{side}_margin")(GAP)
         self._log_window = Gtk.ScrolledWindow(
@@ -133,6 +134,7 @@ class DaemonWindow:
         self._note = about.note
         self._show_log(about)
         self._refresh()
+        timing.note("daemon shown", is_running=about.is_running)
 
     def _show_log(self, about: About) -> None:
         self._log_file.set_text(about.log_file)
@@ -159,7 +161,8 @@ class DaemonWindow:
         self._buttons[START].set_visible(running is False)
         self._buttons[START].set_sensitive(idle)
         self._title.set_markup(f"<big><b>{GLib.markup_escape_text(self._sentence())}</b></big>")
-        (self._spinner.stop if idle else self._spinner.start)()
+        self._spinner.set_visible(not idle)
+        self._spinner.props.active = not idle
 
     def _sentence(self) -> str:
         if self._is_running is None:
@@ -220,6 +223,7 @@ class DaemonWindow:
 
     def _end_action(self, error: Optional[BaseException]) -> None:
         self._action = None
+        timing.note("daemon acted", error=str(error or ""))
         self._refresh()
         self._look_again()
         if error is not None:
