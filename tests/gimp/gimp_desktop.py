@@ -19,6 +19,12 @@ OUTPUT = Path(__file__).resolve().parents[1] / "output"  # the screenshots are k
 
 
 MAIN = "– GIMP$"
+PASTE = """
+import gi
+gi.require_version("Gtk", "3.0")
+from gi.repository import Gdk, Gtk
+print(Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).wait_for_text())
+"""
 # The last of the menu Filters, in its order.
 ENTRIES = ("Drag Edit", "About the Daemon", "Generate Layer", "Re-edit Drag")
 
@@ -141,6 +147,10 @@ class Desktop:
             *(["keyup", modifier] if modifier else []),
             *("sleep", "0.2"),
         )
+
+    def clipboard(self) -> str:
+        """What another program would paste."""
+        return self.tool("python3", "-c", PASTE)
 
     def screenshot(self, name: str) -> None:
         time.sleep(0.7)  # let it be drawn

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from importlib.metadata import version
 
 import pytest
 from gimp_desktop import MAIN, PICTURE, WATCH, make_picture, wait
@@ -172,6 +173,11 @@ def test_a_drag_that_fails_leaves_the_dialog_open_and_tells_how_to_go_on(
     wait(lambda: len(desktop.windows("^Drag Edit$")) == 2, "the message")
     desktop.screenshot("drag-error.png")
     desktop.tool("xdotool", "key", "alt+o", "sleep", "0.3")  # Copy details
+    copied = desktop.clipboard()
+    assert copied.startswith(f"{sentence}\n")
+    assert f"DragDiffusion for GIMP {version('dragdiffusion-gimp')}, GIMP 3." in copied
+    assert "Python 3." in copied
+    assert "DaemonError: " + sentence in copied  # and how it came about
     desktop.tool("xdotool", "key", "Return", "sleep", "0.5")
     assert desktop.windows("^Drag Edit$") == [dialog]
     desktop.press(dialog, "Return")
