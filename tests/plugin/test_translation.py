@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import gettext
 import importlib.util
 import string
@@ -11,7 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from plugin import translation
+from plugin import client, translation
+from plugin.edit_model import Drag, Edit, LayerState, PixelBuffer, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "gimp_plugin" / "drag_diffusion"
@@ -148,6 +150,35 @@ def test_the_first_language_that_is_there_is_spoken(installed, languages, expect
         assert said == {one, many}
     else:
         assert said == {form for text, form in translated(expected) if text == many}
+
+
+def test_what_the_daemon_says_in_english_comes_after_a_sentence_in_the_language(
+    installed, fake_daemon
+):
+    del installed
+    endpoint = client.Endpoint(fake_daemon.endpoint["address"], fake_daemon.endpoint["token"])
+
+    def said(code: str) -> str:
+        state = LayerState("Photo", "layer", 2, 2)
+        drags = (Drag("Arrow 1", ((0, 0), (1, 1))),)
+        settings = Settings(prompt=f"fail {code} Select less.")
+        edit = Edit(state, PixelBuffer(2, 2, 4, bytes(16)), None, drags, settings)
+
+        async def drag() -> None:
+            async for _event in client.drag(endpoint, edit):
+                pass
+
+        with pytest.raises(client.DaemonError) as caught:
+            asyncio.run(drag())
+        return str(caught.value)
+
+    translation.use(["de"])
+    assert said("RESOURCE_EXHAUSTED") == "Der Speicher reicht nicht. (Select less.)"
+    assert said("DATA_LOSS") == "Select less."
+    translation.use(["zh_CN"])
+    assert said("RESOURCE_EXHAUSTED") == "内存不足。（Select less.）"
+    translation.use([])
+    assert said("RESOURCE_EXHAUSTED") == "Select less."
 
 
 @pytest.mark.parametrize("file", sorted(PLUGIN.glob("plugin/*.py")), ids=lambda file: file.name)

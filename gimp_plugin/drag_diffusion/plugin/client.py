@@ -16,7 +16,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from dragdiffusion_rpc import drag_pb2 as rpc
-from plugin import __version__, timing, wire
+from plugin import __version__, timing, translation, wire
 from plugin.edit_model import Edit, Handles, Models, PixelBuffer, Prepared, Progress, Result, View
 from plugin.translation import _
 
@@ -156,16 +156,30 @@ def _raise_sentence(error: GRPCError, endpoint: Endpoint) -> NoReturn:
     if error.status is Status.UNIMPLEMENTED:
         check_version("unknown")
     if error.status is Status.UNAVAILABLE:
-        raise DaemonUnreachable(
-            error.message or _("The daemon is stopping: run Drag Edit again.")
-        ) from error
+        raise DaemonUnreachable(_in_two_languages(error)) from error
     if error.message:
         kind = RefusedRequest if error.status is Status.INVALID_ARGUMENT else DaemonError
-        raise kind(error.message) from error
+        raise kind(_in_two_languages(error)) from error
     raise DaemonError(
         _("The daemon failed ({status}).").format(status=error.status.name)
         + _log_sentence(endpoint)
     ) from error
+
+
+def _in_two_languages(error: GRPCError) -> str:
+    """The daemon speaks English: in other languages its sentence comes after a general one."""
+    general = {
+        Status.INVALID_ARGUMENT: _("It cannot be done like this."),
+        Status.NOT_FOUND: _("There is no such model."),
+        Status.FAILED_PRECONDITION: _("The model cannot be used or downloaded."),
+        Status.RESOURCE_EXHAUSTED: _("There is not enough memory."),
+        Status.INTERNAL: _("Something went wrong in the daemon."),
+        Status.UNAVAILABLE: _("The daemon is stopping: run Drag Edit again."),
+    }.get(error.status, "")
+    own = error.message or ""
+    if translation.is_english() or not (general and own):
+        return own or general
+    return _("{sentence} ({details})").format(sentence=general, details=own)
 
 
 def _log_sentence(endpoint: Endpoint) -> str:

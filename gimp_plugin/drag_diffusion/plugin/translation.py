@@ -34,6 +34,10 @@ def use(languages: Iterable[str]) -> None:
             return
 
 
+def is_english() -> bool:
+    return not isinstance(_catalogue, gettext.GNUTranslations)
+
+
 def _(text: str) -> str:
     """The text in the user's language."""
     return _catalogue.gettext(text)
