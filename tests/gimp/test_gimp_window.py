@@ -8,7 +8,7 @@ import time
 from importlib.metadata import version
 
 import pytest
-from gimp_desktop import MAIN, PICTURE, WATCH, make_picture, wait
+from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, make_picture, wait
 
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.models import catalogue
@@ -184,49 +184,102 @@ def test_a_drag_that_fails_leaves_the_dialog_open_and_tells_how_to_go_on(
     wait(lambda: len(fake_daemon.requests) == 2, "the second drag")
 
 
-def test_the_whole_way_with_the_embedded_model(gimp, desktop, host_command):
-    """As a user sees it; the screenshots are those of the documentation."""
+PROMPT = "a purple mountain at day with a sun and a tree"
+
+
+@pytest.fixture
+def real_daemon(gimp, host_command):
+    """The command that starts it with the embedded model."""
     embedded = catalogue.resolve(catalogue.EMBEDDED)
     if not catalogue.is_available(embedded):
         pytest.skip("the embedded model is not in this checkout")
     gimp.endpoint_file.unlink(missing_ok=True)
+    yield host_command("-m", "dragdiffusion", "serve")
+    endpoint = endpoints.read(gimp.endpoint_file)
+    if endpoint is not None:
+        os.kill(endpoint.pid, signal.SIGTERM)
+
+
+def test_the_whole_way_with_the_embedded_model(gimp, desktop, real_daemon):
+    """As a user sees it; the screenshots are those of the documentation."""
     make_picture(gimp.folder / "picture.png")
     desktop.open_gimp(
         PICTURE,
-        """
+        f"""
         result["call"] = call(
-            image, [layer], Gimp.RunMode.INTERACTIVE,
-            prompt="a purple mountain at day with a sun and a tree", model="embedded")
+            image, [layer], Gimp.RunMode.INTERACTIVE, prompt={PROMPT!r}, model="embedded")
         new = image.get_layers()[0]
         result["offset"] = list(new.get_offsets())[1:]
         coverage, alpha = selection(image, new), pixels(new)[3::4]
         result["alpha_is_the_selection"] = max(abs(a - b) for a, b in zip(alpha, coverage)) <= 1
         """,
         WATCH,
-        DRAGDIFFUSION_DAEMON_COMMAND=host_command("-m", "dragdiffusion", "serve"),
+        DRAGDIFFUSION_DAEMON_COMMAND=real_daemon,
     )
-    try:
-        dialog = desktop.open_dialog()
-        desktop.maximize()
-        desktop.tool("xdotool", "windowactivate", "--sync", dialog)
-        desktop.tool("xdotool", "mousemove", "20", "840")  # no tooltip in the pictures
-        wait(lambda: desktop.times("prepared"), "the preparation", 300)
-        desktop.screenshot("gimp-dialog.png")
-        desktop.press(dialog, "Return")
-        wait(lambda: len(desktop.times("preview")) >= 2, "some previews", 300)
-        desktop.screenshot("gimp-progress.png")
-        wait(lambda: desktop.times("result"), "the result", 400)
-        desktop.screenshot("gimp-compare.png")
-        desktop.press(dialog, "Return")
-        wait(lambda: desktop.state().get("call"), "the layer")
-        assert desktop.state()["call"] == ["SUCCESS", ""]
-        assert desktop.state()["layers"] == ["Drag edit: Landscape", "Landscape"]
-        assert desktop.state()["alpha_is_the_selection"]
-        desktop.pull((1046, 462), (960, 462))  # a wider Layers dialog
-        desktop.screenshot("gimp-result.png")
-        desktop.press(desktop.wait_for_window(MAIN), "ctrl+z")
-        wait(lambda: desktop.state()["as_before"], "one undo")
-    finally:
-        endpoint = endpoints.read(gimp.endpoint_file)
-        if endpoint is not None:
-            os.kill(endpoint.pid, signal.SIGTERM)
+    dialog = desktop.open_dialog()
+    desktop.maximize()
+    desktop.tool("xdotool", "windowactivate", "--sync", dialog)
+    desktop.tool("xdotool", "mousemove", "20", "840")  # no tooltip in the pictures
+    wait(lambda: desktop.times("prepared"), "the preparation", 300)
+    desktop.screenshot("gimp-dialog.png")
+    desktop.press(dialog, "Return")
+    wait(lambda: len(desktop.times("preview")) >= 2, "some previews", 300)
+    desktop.screenshot("gimp-progress.png")
+    wait(lambda: desktop.times("result"), "the result", 400)
+    desktop.screenshot("gimp-compare.png")
+    desktop.press(dialog, "Return")
+    wait(lambda: desktop.state().get("call"), "the layer")
+    assert desktop.state()["call"] == ["SUCCESS", ""]
+    assert desktop.state()["layers"] == ["Drag edit: Landscape", "Landscape"]
+    assert desktop.state()["alpha_is_the_selection"]
+    desktop.pull((1046, 462), (960, 462))  # a wider Layers dialog
+    desktop.screenshot("gimp-result.png")
+    desktop.press(desktop.wait_for_window(MAIN), "ctrl+z")
+    wait(lambda: desktop.state()["as_before"], "one undo")
+
+
+def test_a_film_of_the_whole_way(gimp, desktop, real_daemon):
+    """By mouse and keyboard, from an empty path to the layer; docs/take_screenshots.py makes the film of its frames."""
+    make_picture(gimp.folder / "picture.png")
+    for frame in OUTPUT.glob("film-*.png"):
+        frame.unlink()
+    desktop.open_gimp(
+        PICTURE,
+        "image.remove_path(image.get_paths()[0]); before = describe(image)",
+        WATCH,
+        DRAGDIFFUSION_DAEMON_COMMAND=real_daemon,
+    )
+    main = desktop.wait_for_window(MAIN)
+    wait(lambda: desktop.state(), "the picture")
+    desktop.maximize()
+    desktop.pull((1046, 462), (960, 462))  # a wider Layers dialog
+    desktop.press(main, "b")
+    sun, target = (580, 340), (690, 320)
+    desktop.click(*sun)
+    desktop.screenshot("film-1-handle.png")
+    desktop.click(*target)
+    desktop.screenshot("film-2-target.png")
+    desktop.choose("Drag Edit", "film-3-menu.png")
+    dialog = desktop.open_dialog()
+    desktop.click_in(dialog, -130, 74)  # what the picture shows
+    desktop.tool("xdotool", "type", "--delay", "20", PROMPT)
+    desktop.tool("xdotool", "mousemove", "20", "840")
+    time.sleep(2)  # the prompt may be another preparation
+    wait(lambda: desktop.times("prepared"), "the preparation", 100)
+    desktop.screenshot("film-4-dialog.png")
+    desktop.press(dialog, "Return")
+    for number in range(1, 5):
+        wait(lambda n=number: len(desktop.times("preview")) >= n, "a preview", 100)
+        if not desktop.times("result"):
+            desktop.screenshot(f"film-5-drag-{number}.png")
+    wait(lambda: desktop.times("result"), "the result", 100)
+    desktop.screenshot("film-6-result.png")
+    desktop.press(dialog, "Return")
+    wait(lambda: len(desktop.state()["layers"]) == 2, "the layer")
+    desktop.screenshot("film-7-layer.png")
+    (record,) = desktop.state()["records"]
+    assert record["settings"]["prompt"] == PROMPT
+    ((handle, end),) = record["drags"]
+    assert end[0] - handle[0] == pytest.approx(target[0] - sun[0], abs=1)
+    desktop.press(main, "ctrl+z")
+    wait(lambda: desktop.state()["as_before"], "one undo")
