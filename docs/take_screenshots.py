@@ -22,8 +22,16 @@ TESTS = (
     "model_manager.py::test_download_cancel_resume_verify_repair_and_use",
     "generate_window.py::test_with_the_embedded_model_a_generated_layer_is_dragged",
 )
-WINDOWS = ("gimp-dialog", "gimp-progress", "gimp-compare", "daemon-dark", "models-downloading")
-SCREENS = ("gimp-result", "gimp-generate", "gimp-re-edit")
+WINDOWS = (
+    "gimp-dialog",
+    "gimp-progress",
+    "gimp-compare",
+    "gimp-generate",
+    "gimp-re-edit",
+    "daemon-dark",
+    "models-downloading",
+)
+SCREENS = ("gimp-result",)
 FILM_WIDTH = 800  # pixels
 COLOURS = 256
 SECONDS = {"film-5": 0.7, "film-6": 2.5, "film-7": 3.5}  # a frame of that name is shown; others:
