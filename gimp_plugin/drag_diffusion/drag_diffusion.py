@@ -129,7 +129,7 @@ def _describe_generate(procedure):
             "middle of the selection or of the image; without an image it gets one of its own. While "
             "its pixels are as they were made, Drag Edit starts from how they were made."
         ),
-        None,
+        procedure.get_name(),
     )
     procedure.add_string_argument(
         "prompt",

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 SHOW_ALL = """
 find_plugin(sys.path[0])
-from plugin import daemon_window, dialog, messages, subject
+from plugin import daemon_window, dialog, generate_dialog, messages, subject
 from plugin import dialog_widgets as parts
 from plugin.edit_model import EditError
 
@@ -53,6 +53,22 @@ def steps():
     result["models"] = look_at(top_window())
     top_window().response(Gtk.ResponseType.CLOSE)
     yield pause(0.5)
+    making = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion-generate")
+    asked = making.create_config()
+    asked.set_property("width", 512)  # the size can be typed
+    asked.set_property("height", 512)
+    asked.set_property("prompt", "slow 0.8")
+    generating = generate_dialog.GenerateDialog(making, asked)
+    GLib.idle_add(generating.run)
+    yield pause(1)
+    result["generate"] = look_at(generating._dialog)
+    generating._dialog.response(generate_dialog.GENERATE)
+    yield lambda: generating._state == generate_dialog.WORKING
+    result["generating"] = look_at(generating._dialog)
+    yield lambda: generating._state == generate_dialog.LOOKING
+    result["generated"] = look_at(generating._dialog)
+    generating._dialog.response(parts.CLOSE)
+    yield pause(0.5)
     GLib.idle_add(lambda: messages.show_error(EditError("It cannot be done."), window))
     yield pause(1)
     expand_all(top_window())
@@ -69,7 +85,18 @@ def steps():
 drive(steps())
 opened.run()
 """
-WINDOWS = ("at points", "at work", "at a result", "daemon", "models", "error", "question")
+WINDOWS = (
+    "at points",
+    "at work",
+    "at a result",
+    "daemon",
+    "models",
+    "generate",
+    "generating",
+    "generated",
+    "error",
+    "question",
+)
 
 
 @pytest.fixture(scope="module", params=["", "de", "zh_CN"], ids=["en", "de", "zh_CN"])

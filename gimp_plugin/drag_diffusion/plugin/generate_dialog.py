@@ -146,6 +146,8 @@ class GenerateDialog:
         entry.set_activates_default(True)
         entry.set_placeholder_text(_("the daemon's default"))
         self._config.bind_property("model", entry, "text", BOTH)
+        messages.give_name(self._model_names, _("List of models"))
+        self._model_names.mnemonic_target = entry
         return self._model_names
 
     def _size(self) -> Any:
@@ -153,6 +155,8 @@ class GenerateDialog:
         box = Gtk.Box(spacing=GAP)
         check = Gtk.CheckButton.new_with_label(_("the model's own"))
         spins = [self._size_spin(name) for name in ("width", "height")]
+        for spin, name in zip(spins, (_("Width"), _("Height"))):
+            messages.give_name(spin, name)
         for widget in (check, spins[0], Gtk.Label(label="×"), spins[1]):
             box.pack_start(widget, False, False, 0)
 
