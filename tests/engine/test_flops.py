@@ -81,6 +81,14 @@ def test_a_second_edit_in_fast_mode_costs_less_than_sixty(sd15: DiffusionModel) 
     assert flops.next_edit < flops.first_edit
 
 
+def test_fine_tuning_in_default_mode_takes_a_quarter(sd15: DiffusionModel) -> None:
+    ours, paper = (
+        _count(sd15, default_config(mode, Family.SD1), mask=True).total("lora")
+        for mode in (Mode.DEFAULT, Mode.REFERENCE)
+    )
+    assert 0 < ours <= 0.25 * paper
+
+
 def test_a_whole_edit_in_reference_mode(sd15: DiffusionModel) -> None:
     flops = _count(sd15, default_config(Mode.REFERENCE, Family.SD1), mask=True)
     assert flops.first_edit / TERA == pytest.approx(777, rel=0.05)

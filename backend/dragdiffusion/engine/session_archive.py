@@ -12,7 +12,7 @@ again from the latents, which gives the same numbers. In Stable Diffusion 1.5's 
     LoRA 12.8 MB   latents 2.6 MB   prompt 0.1 MB                  → kept, 15 MB in all
     keys and values 23.6 MB a level, features 5.3: 934 MB in all   → 38 UNet passes, 30 TFLOP
 
-60 LoRA steps take 414 TFLOP and one edit 168; keeping the recording would let 4 pictures fill the room of 250.
+80 LoRA steps take 138 TFLOP and one edit 65; keeping the recording would let 4 pictures fill the room of 250.
 In the embedded model it is 33 MB in default mode, made in 1.3 CPU-seconds and read in 0.05.
 """
 
