@@ -23,7 +23,7 @@ die() { say "gimp_tree.sh: $*"; exit 1; }
 another_is_asked_for() { [[ -n ${GIMP_TREE_SUITE-} ]]; }
 host_has_gimp3() { ! another_is_asked_for && gimp-console --version 2>/dev/null | grep -q 'version 3\.'; }
 host_can_install_gimp3() { ! another_is_asked_for && apt-cache policy gimp 2>/dev/null | grep -q 'Candidate: 3\.'; }
-tree_is_complete() { [[ -e $1/.complete && -x $1/usr/bin/gimp-console ]]; }
+tree_is_complete() { [[ -x $1/usr/bin/gimp-console && "$(cat "$1/.complete" 2>/dev/null)" == "${packages[*]}" ]]; }
 
 run_in_tree() {
     local tree=$1
@@ -63,7 +63,7 @@ unpack_tree() {
     chroot "$tree" apt-get clean
     mkdir -p "$tree$(dirname "$tree")"
     ln -sfn / "$tree$tree"  # so that a file of the tree has one name, inside and outside
-    touch "$tree/.complete"
+    echo "${packages[*]}" >"$tree/.complete"  # a later list brings the tree up to date
 }
 
 case ${1-} in

@@ -297,7 +297,8 @@ def bench_lora(
     count: Annotated[int, typer.Option(min=1)] = 10,
     seed: Annotated[int, typer.Option(min=0)] = 3,
     model: Annotated[str, typer.Option()] = "embedded",
-    drags: Annotated[bool, typer.Option("--drags", help="Also edit in reference mode.")] = False,
+    drags: Annotated[bool, typer.Option("--drags", help="Also edit every scene.")] = False,
+    mode: Annotated[Mode, typer.Option(help=MODES)] = Mode.REFERENCE,
     json: Annotated[Path | None, typer.Option(help="Figures.")] = None,
 ) -> None:
     """What fine-tuning on one picture gives for what it takes, setting by setting."""
@@ -305,7 +306,7 @@ def bench_lora(
     from dragdiffusion.commands.errors import errors_as_exit_status
 
     with errors_as_exit_status():
-        run_lora(LoraOrder(count, seed, model, drags, json=json))
+        run_lora(LoraOrder(count, seed, model, drags, mode, json=json))
 
 
 @bench.command("scenes")

@@ -209,7 +209,9 @@ def open_screen(gimp: Any, size: str = "1280x860") -> Iterator[Desktop]:
     # No last values of another test: they would take the place of those that this one passes.
     shutil.rmtree(gimp.folder / "profile" / "plug-in-settings", ignore_errors=True)
     shutil.rmtree(gimp.folder / "config", ignore_errors=True)
-    number = next(n for n in range(50, 500) if _is_free(n))
+    # Each test process has a range of its own, so that two never take the same at once.
+    first = 50 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    number = next(n for n in range(first, first + 100) if _is_free(n))
     made = Desktop(gimp, f":{number}")
     try:
         made.start("Xvfb", made.display, "-screen", "0", f"{size}x24", "-nolisten", "tcp")

@@ -1,7 +1,7 @@
 """`dragdiffusion bench lora`: what fine-tuning gives for what it takes, setting by setting.
 
 Two questions: does the model know the picture better (the error of its noise prediction at the timesteps in use, and the
-picture inverted and denoised again without reference-latent control), and do drags in reference mode get better.
+picture inverted and denoised again without reference-latent control), and do drags get better.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class LoraOrder:
     count: int = 10
     seed: int = 3
     model: str = "embedded"
-    drags: bool = False  # also edit every scene in reference mode
+    drags: bool = False  # also edit every scene, in this mode
+    mode: Mode = Mode.REFERENCE
     settings: tuple[str, ...] = tuple(SETTINGS)
     json: Path | None = None
 
@@ -62,12 +63,13 @@ class LoraFigures:
     noise_error: float
     rebuilt_psnr_db: float
     distance_px: float | None = None
+    success: float | None = None
     truth_psnr_db: float | None = None
     inside_psnr_db: float | None = None
 
 
 def run_lora(order: LoraOrder) -> None:
-    engine = BenchEngine(EngineOrder(mode=Mode.REFERENCE, model=order.model))
+    engine = BenchEngine(EngineOrder(mode=order.mode, model=order.model))
     figures = []
     for figure in _figures(engine, order):
         print(f"{figure.case:<14} {figure.setting:<40} {figure.noise_error:6.2f}", flush=True)
@@ -107,6 +109,7 @@ def _drag(engine: BenchEngine, case: DragCase, request: DragRequest) -> dict[str
     figures = measure(case, outcome.image, outcome.raw)
     return {
         "distance_px": figures.mean_distance_px,
+        "success": float(figures.success),
         "truth_psnr_db": figures.truth_psnr_db,
         "inside_psnr_db": figures.inside_psnr_db,
     }
@@ -118,6 +121,7 @@ def _table(figures: list[LoraFigures]) -> Table:
         "noise_error": "noise error × 1000",
         "rebuilt_psnr_db": "rebuilt, dB",
         "distance_px": "distance, px",
+        "success": "reached",
         "truth_psnr_db": "truth, dB",
         "inside_psnr_db": "inside, dB",
     }
