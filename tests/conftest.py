@@ -1,14 +1,15 @@
-"""Tests run in several processes (see run.sh): a file stays together, and the largest files too, so that they take turns."""
+"""What every folder of tests may ask for."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from filelock import FileLock
 
-LARGE = {"test_sd15_shape.py", "test_savings.py"}  # several GiB each
 
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        group = "large" if item.path.name in LARGE else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.fixture
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests that need several GiB take turns, also where the test processes are several (see run.sh)."""
+    with FileLock(tmp_path_factory.getbasetemp().parent / "alone.lock"):
+        yield

@@ -45,4 +45,4 @@ elif ! command -v gimp-console >/dev/null; then
 fi
 
 step "tests"
-python -m pytest --numprocesses 2 --dist loadgroup "$@"
+python -m pytest --numprocesses 2 --dist loadfile "$@"

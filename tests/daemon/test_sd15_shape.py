@@ -19,6 +19,7 @@ GIB = 1 << 30
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("mode", ["default", "reference"])
 def test_a_few_steps(mode: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     folder = tmp_path_factory.getbasetemp() / "sd15"

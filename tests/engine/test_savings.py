@@ -64,6 +64,8 @@ def _edit_without_savings(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
     ("make", "size", "levels", "drag_steps", "runs", "at_least"),
     [  # the paper's 35 levels and 80 steps, in proportion
