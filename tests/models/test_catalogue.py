@@ -46,7 +46,11 @@ def test_short_and_hub_names() -> None:
 
 
 @pytest.mark.parametrize("name", ["unknown", "/no/such/folder", "a/b/c", "../x", "ä"])
-def test_an_unknown_name_lists_the_known(name: str) -> None:
+def test_an_unknown_name_lists_the_known(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # names like "../x" are looked for from here
     with pytest.raises(ModelNotFound, match="embedded, sd15"):
         catalogue.resolve(name)
 
