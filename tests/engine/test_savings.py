@@ -21,7 +21,7 @@ from dragdiffusion.models import catalogue
 from dragdiffusion.models.families import Family
 from dragdiffusion.models.load import load_model, place
 from dragdiffusion.models.profiles import default_config
-from engine.tiny_model import run
+from engine.tiny_model import make_request, run
 from engine.without_savings import without_savings
 from fakes.sd15_shape import make_model
 
@@ -41,12 +41,12 @@ def _request(config: DragConfig) -> DragRequest:
     image = np.stack([disc, rows * 255, cols * 255, np.full_like(rows, 255)], axis=-1)
     mask = np.zeros((size, size), np.uint8)
     mask[size // 4 : -size // 4, size // 4 : -size // 4] = 255
-    return DragRequest(
+    return make_request(
+        config,
         image=image.astype(np.uint8),
         trajectories=(Trajectory((Point(0.4 * size, 0.4 * size), Point(0.6 * size, 0.5 * size))),),
         mask=mask,
         prompt="a sun",
-        config=config,
         region=Rectangle(0, 0, size, size),
     )
 

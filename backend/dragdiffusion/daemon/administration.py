@@ -10,7 +10,6 @@ import grpc
 
 from dragdiffusion import __version__
 from dragdiffusion.daemon import memory
-from dragdiffusion.daemon.jobs import once
 from dragdiffusion.daemon.logs import last_lines
 from dragdiffusion.daemon.statuses import errors_as_statuses
 from dragdiffusion.daemon.workshop import Workshop
@@ -67,9 +66,7 @@ class AdministrationMethods:
             if shop.queue.num_edits:
                 return rpc.UnloadResponse(unloaded=False)
             _log.info("asked to free the model and the prepared images")
-            job = shop.queue.submit(lambda _stop: once(shop.workbench.release), is_edit=False)
-            for _ in job.events():
-                pass
+            shop.release()
             return rpc.UnloadResponse(unloaded=True)
 
     def ClearStore(

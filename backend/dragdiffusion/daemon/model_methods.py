@@ -13,7 +13,6 @@ from typing import TypeVar
 import grpc
 
 from dragdiffusion.daemon import wire
-from dragdiffusion.daemon.jobs import once
 from dragdiffusion.daemon.statuses import errors_as_statuses
 from dragdiffusion.daemon.workshop import Workshop
 from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
@@ -102,10 +101,7 @@ class ModelMethods:
             raise ModelUnavailable(
                 f"Edits with {source.title} wait or run: remove it when they are done."
             )
-        for _ in shop.queue.submit(
-            lambda _stop: once(shop.workbench.release), is_edit=False
-        ).events():
-            pass
+        shop.release()
 
     def _thinned(self, work: Generator[S, None, object]) -> Iterator[S]:
         """Not more steps than can be seen; the last one always comes. Keeps the daemon from exiting as idle."""

@@ -32,9 +32,7 @@ from dragdiffusion.models.records import BLOCK_BYTES, HubFile, Record, check_dow
 _TIMEOUT_SECONDS = 30.0
 _ATTEMPTS = 6  # in a row without a byte
 _PAUSE_SECONDS = 1.0  # after the first; then twice as long each time
-_WAIT_SECONDS = (
-    40.0  # for another download, which may have been cancelled and hang on its connection
-)
+_WAIT_SECONDS = 40.0  # for another download, which may hang on its connection though cancelled
 _PARTS = ("scheduler", "tokenizer", "text_encoder", "unet", "vae")
 _INDEX = "model_index.json"
 _CONFIGURATION = "unet/config.json"

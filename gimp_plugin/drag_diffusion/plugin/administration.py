@@ -134,10 +134,8 @@ async def _stops(endpoint: Endpoint, even_if_busy: bool) -> bool:
     request = rpc.ShutdownRequest(only_if_idle=not even_if_busy)
     try:
         answer = await client.ask(endpoint, "Shutdown", request, rpc.ShutdownResponse)
-    except (
-        DaemonUnreachable
-    ):  # it went before its answer came, or hangs: the wait for its end tells
-        return True
+    except DaemonUnreachable:
+        return True  # it went before its answer came, or hangs: the wait for its end tells
     return bool(answer.stopping)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Callable, Generator, Optional, Tuple
 from gi.repository import GLib
 
 from plugin import cutout, edit_model, timing
-from plugin.edit_model import Drag, Edit, Models, PixelBuffer, Prepared, Region
+from plugin.edit_model import Drag, Edit, PixelBuffer, Prepared, Region
 from plugin.subject import Subject, read_settings, shape
 
 POLL_MILLISECONDS = 40
@@ -37,7 +37,7 @@ class Background:
         self._mask: Optional[PixelBuffer] = None  # made of it
         self._mask_is_read = False
         self._session: Any = None  # once it is loaded
-        self._listing: Any = None  # the job that asks the daemon for its models
+        self._listing: Any = None  # the call that asks the daemon for its models
         self.starts_from_its_making = False  # known once the image is read
         self._is_drag_wanted = False
         self._is_reading = True
@@ -93,6 +93,8 @@ class Background:
         self._has_ended = True
         if self._pause:
             GLib.source_remove(self._pause)
+        if self._listing is not None:
+            self._listing.forget()
         if self._session is not None:
             self._session.close()
 
@@ -201,15 +203,11 @@ class Background:
             if isinstance(event, Prepared):  # the daemon runs
                 self._ask_for_models()
             self._on_event(event)
-        models = self._listing.next_event(0) if self._listing is not None else None
-        if isinstance(models, Models):
-            self._on_event(models)
         return GLib.SOURCE_CONTINUE
 
     def _ask_for_models(self) -> None:
         """Once; where it fails, names can still be typed."""
-        from plugin.worker import Job
+        from plugin.calls import Call
 
         if self._listing is None:
-            self._listing = Job(self._list_models)
-            self._listing.start()
+            self._listing = Call(self._list_models, self._on_event, lambda _error: None)

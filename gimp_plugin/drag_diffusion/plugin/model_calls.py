@@ -7,7 +7,7 @@ from typing import Any, AsyncIterator, List, Tuple
 
 from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import client, daemon
-from plugin.client import Endpoint
+from plugin.client import FOR_BENCHMARKS, Endpoint
 from plugin.daemon import Installation
 from plugin.edit_model import Models
 from plugin.quantities import size_text
@@ -20,7 +20,6 @@ STATES = {
     rpc.MODEL_STATE_ABSENT: ABSENT,
     rpc.MODEL_STATE_DAMAGED: DAMAGED,
 }
-FOR_BENCHMARKS = "sd2"  # the family that no drag can use
 # What the daemon says of the models that it knows, here so that it is translated:
 SENTENCES = (
     _("Embedded (small, for drawn scenes and trying out)"),
