@@ -1,7 +1,7 @@
-"""Makes the help that GIMP opens (F1, the dialog's Help button) from the user guide, so that it needs no network.
+"""Makes the help that GIMP opens (F1, the windows' Help button) from the user guide, so that it needs no network.
 
 GIMP's help system reads `gimp-help.xml` of the folder "en" (and of the user's language, if there is one): it maps the help
-identities of the menu entries to pages.
+identities of the menu entries, and of our windows, to places in the pages.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ PAGES = {"user-guide": "index.html", "cli": "cli.html", "scripting": "scripting.
 INDEX = """<?xml version="1.0" encoding="UTF-8"?>
 <gimp-help>
   <help-item id="plug-in-drag-diffusion" ref="index.html"/>
+  <help-item id="plug-in-drag-diffusion-re-edit" ref="index.html#changing-a-drag-later"/>
+  <help-item id="plug-in-drag-diffusion-generate" ref="index.html#making-a-picture-to-drag-in"/>
+  <help-item id="plug-in-drag-diffusion-daemon" ref="index.html#about-the-daemon"/>
+  <help-item id="plug-in-drag-diffusion-models" ref="index.html#models"/>
   <help-missing ref="index.html"/>
 </gimp-help>
 """

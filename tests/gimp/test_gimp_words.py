@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -114,6 +116,49 @@ def test_help_opens_the_user_guide(gimp, desktop, fake_daemon):
     assert "Keep points as a path" in page
 
 
+OPEN_ALL = """
+from widgets import find_plugin
+find_plugin(sys.path[0])
+from plugin import dialog, model_manager
+assert call(image, [layer])[0] == "SUCCESS"
+call(image, [image.get_layers()[0]], Gimp.RunMode.INTERACTIVE, RE_EDIT)
+call(image, [layer], Gimp.RunMode.INTERACTIVE, "plug-in-drag-diffusion-generate")
+about = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion-daemon")
+about.run(about.create_config())
+dialog.start()
+config = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion").create_config()
+model_manager.run(None, config, lambda names: None)
+"""
+PLACES = {
+    "Re-edit Drag": "changing-a-drag-later",
+    "Generate Layer": "making-a-picture-to-drag-in",
+    "About the daemon": "about-the-daemon",
+    "Models": "models",
+}
+
+
+@pytest.mark.slow
+def test_each_window_opens_its_place_in_the_guide(gimp, desktop, fake_daemon):
+    del fake_daemon
+    make_picture(gimp.folder / "picture.png")
+    shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
+    opened = gimp.folder / "opened.txt"
+    desktop.open_gimp(PICTURE, OPEN_ALL, **make_browser(gimp, opened))
+    for title, place in PLACES.items():
+        opened.unlink(missing_ok=True)
+        window = desktop.wait_for_window(f"^{title}$")
+        time.sleep(1)
+        desktop.press(window, "F1")
+        wait(opened.exists, "the page")
+        desktop.click_in(window, 50, -30)  # Help
+        wait(lambda: len(opened.read_text().splitlines()) == 2, "the page again")
+        desktop.screenshot(f"help-{place}.png")
+        (address,) = set(opened.read_text().splitlines())
+        assert address.endswith(f"/index.html#{place}")
+        desktop.press(window, "Escape")
+    wait((gimp.folder / "result.json").exists, "the end")
+
+
 @pytest.mark.slow
 def test_the_menu_entry_has_an_icon_and_help(gimp, desktop):
     make_picture(gimp.folder / "picture.png")
@@ -135,4 +180,4 @@ def test_the_menu_entry_has_an_icon_and_help(gimp, desktop):
         desktop.tool("xdotool", "key", "--delay", "200", "Down", "Down", "Down", "F1", "sleep", "4")
         if not opened.exists():
             pytest.skip("this GIMP (3.2.6) answers no F1 in menus, at its own entries neither")
-    assert opened.read_text().strip().endswith("/index.html")
+    assert opened.read_text().strip().endswith("/index.html#changing-a-drag-later")  # Re-edit Drag

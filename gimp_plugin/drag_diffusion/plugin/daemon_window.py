@@ -39,6 +39,7 @@ class DaemonWindow:
         self._dialog = GimpUi.Dialog(title=_("About the daemon"), role="drag-diffusion-daemon")
         self._dialog.set_transient_for(parent)
         self._dialog.set_modal(True)
+        messages.offer_help(self._dialog, "plug-in-drag-diffusion-daemon")
         self._build()
 
     def run(self) -> None:

@@ -74,7 +74,6 @@ class DragDialog:
             parts.TAKE: self._take,
             parts.STOP: self._stop,
             parts.AGAIN: self._try_again,
-            parts.HELP: messages.show_help,
         }
         try:
             while True:
@@ -96,7 +95,7 @@ class DragDialog:
 
     def _build(self, procedure: Any, config: Any) -> None:
         state = self._subject.state
-        self._dialog = parts.make_window(self._subject.title)
+        self._dialog = parts.make_window(self._subject.title, self._subject.help_page)
         self._buttons = parts.Buttons(self._dialog, self._subject.can_replace)
         self._view = CanvasView((state.width, state.height), self._first_paint)
         parts.name_canvas(self._view.widget, state.name)
@@ -327,9 +326,7 @@ class DragDialog:
         control = bool(event.state & Gdk.ModifierType.CONTROL_MASK)
         shift = bool(event.state & Gdk.ModifierType.SHIFT_MASK)
         key = Gdk.keyval_to_lower(event.keyval)
-        if key == Gdk.KEY_F1:
-            messages.show_help()
-        elif control and key == Gdk.KEY_z:
+        if control and key == Gdk.KEY_z:
             (self._hands.redo if shift else self._hands.undo)()
         elif control and key == Gdk.KEY_y:
             self._hands.redo()

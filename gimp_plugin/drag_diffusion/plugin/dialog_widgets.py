@@ -19,10 +19,8 @@ EDITING, WORKING, LOOKING = range(3)  # the dialog's states: at points, at a dra
 DRAG, TAKE, STOP, AGAIN, REPLACE = range(1, 6)  # responses; Insert is OK
 INSERT = int(Gtk.ResponseType.OK)
 CLOSE = int(Gtk.ResponseType.CLOSE)
-HELP = int(Gtk.ResponseType.HELP)
 
 BUTTONS: Dict[int, Tuple[str, Tuple[int, ...], str]] = {
-    HELP: (_("Help"), (EDITING, WORKING, LOOKING), _("Open the user guide (F1)")),
     CLOSE: (_("_Close"), (EDITING, WORKING, LOOKING), _("Close without changing the image")),
     STOP: (
         _("Cance_l"),
@@ -166,9 +164,10 @@ def _line() -> Any:
 # ---- layout ----------------------------------------------------------------------------------------
 
 
-def make_window(title: str) -> Any:
+def make_window(title: str, help_page: str) -> Any:
     dialog = GimpUi.Dialog(title=title, role="drag-diffusion")
     dialog.set_default_size(*SIZE)
+    messages.offer_help(dialog, help_page)
     return dialog
 
 

@@ -21,6 +21,7 @@ GAP, MARGIN = 6, 12
 SIDE = 256  # GTK pixels of the picture
 WIDTH = 44  # characters of a sentence
 SIZE_STEP = 8  # the model's latents are an eighth of the picture
+HELP_PAGE = "plug-in-drag-diffusion-generate"
 GENERATE, STOP = 1, 2  # responses; Insert is OK
 ASKING, WORKING, LOOKING = range(3)
 
@@ -68,7 +69,7 @@ class GenerateDialog:
     # ---- what is seen
 
     def _build(self) -> None:
-        self._dialog = parts.make_window(_("Generate Layer"))
+        self._dialog = parts.make_window(_("Generate Layer"), HELP_PAGE)
         self._dialog.set_default_size(-1, -1)
         self._dialog.set_resizable(False)
         self._image = Gtk.Image()

@@ -83,9 +83,23 @@ def confirm(question: str, more: str, yes: str, parent: Any) -> bool:
     return confirmed
 
 
-def show_help(page: str = "plug-in-drag-diffusion") -> None:
-    """Open the user guide, in the browser that GIMP is set to use."""
-    Gimp.help(DOMAIN, page)
+def offer_help(dialog: Any, page: str) -> None:
+    """Help and F1 open the page of this identity (install/help_pages.py), in the browser that GIMP is set to use."""
+    button = dialog.add_button(_("Help"), Gtk.ResponseType.HELP)
+    button.set_tooltip_text(_("Open the user guide (F1)"))
+
+    def respond(_dialog: Any, response: int) -> None:
+        if response == Gtk.ResponseType.HELP:
+            dialog.stop_emission_by_name("response")  # the window stays as it is
+            Gimp.help(DOMAIN, page)
+
+    def press(_dialog: Any, event: Any) -> bool:
+        if event.keyval == Gdk.KEY_F1:
+            dialog.response(Gtk.ResponseType.HELP)
+        return bool(event.keyval == Gdk.KEY_F1)
+
+    dialog.connect("response", respond)
+    dialog.connect("key-press-event", press)
 
 
 def give_name(widget: Any, name: str, description: str = "") -> None:

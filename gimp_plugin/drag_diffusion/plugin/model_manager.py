@@ -43,6 +43,7 @@ class ModelManager:
         self._dialog.set_transient_for(parent)
         self._dialog.set_modal(True)
         self._dialog.set_default_size(*SIZE)
+        messages.offer_help(self._dialog, "plug-in-drag-diffusion-models")
         self._build()
 
     def run(self) -> None:

@@ -38,6 +38,10 @@ class ReEdit(Subject):
         return TITLE
 
     @property
+    def help_page(self) -> str:
+        return "plug-in-drag-diffusion-re-edit"
+
+    @property
     def can_replace(self) -> bool:
         return not self.old.get_filters()
 

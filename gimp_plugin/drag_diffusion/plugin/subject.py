@@ -38,6 +38,10 @@ class Subject:
         return _("Drag Edit")
 
     @property
+    def help_page(self) -> str:
+        return "plug-in-drag-diffusion"
+
+    @property
     def can_replace(self) -> bool:
         """Whether there is a layer whose place a result may take."""
         return False
