@@ -209,6 +209,6 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(gimp, fake_daemon):
     assert told["floating"] == [
         "EXECUTION_ERROR",
         "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Layer or Mask), then "
-        "generate again.",
+        "try again.",
     ]
     assert len(fake_daemon.generations) == 1

@@ -100,6 +100,20 @@ def test_an_error_leaves_the_window_open(gimp, desktop, fake_daemon):
     assert len(fake_daemon.generations) == 1
 
 
+def test_a_defect_is_told_under_its_own_name(gimp, desktop, fake_daemon):
+    del fake_daemon
+    make_picture(gimp.folder / "picture.png")
+    command = "'no end"  # nobody foresaw that
+    asking = ("PROMPT = 'a flower'", ASK)
+    desktop.open_gimp(PICTURE, *asking, WATCH, DRAGDIFFUSION_DAEMON_COMMAND=command)
+    desktop.wait_for_window(TITLE)
+    desktop.screenshot("generate-defect.png")
+    desktop.tool("xdotool", "key", "alt+o", "sleep", "0.5")  # Copy details
+    told = desktop.clipboard()
+    assert told.startswith("“Generate Layer” failed, the image is as it was: ValueError(")
+    assert "Traceback" in told
+
+
 def test_without_an_image_the_picture_opens_as_one(desktop, fake_daemon):
     del fake_daemon
     desktop.open_gimp(

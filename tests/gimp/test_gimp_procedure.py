@@ -315,7 +315,7 @@ ERRORS = {
         "image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 20, 40, 30)\n"
         "Gimp.Selection.float(image, [layer], 0, 0)",
         "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Layer or Mask), then "
-        "run Drag Edit again.",
+        "try again.",
     ),
     "several": (
         "layer = new_layer(image); more = [new_layer(image, 'Second')]\n"
@@ -414,8 +414,8 @@ def test_a_daemon_that_dies_in_the_middle(gimp, fake_daemon):
     status, sentence = told["call"]
     assert status == "EXECUTION_ERROR"
     assert sentence == (
-        "The daemon does not answer any more; the image is as it was. Run Drag Edit again: the "
-        "daemon is then started anew. Its log: /var/log/dragdiffusion.log"
+        "The daemon does not answer any more; the image is as it was. Try again: the daemon is "
+        "then started anew. Its log: /var/log/dragdiffusion.log"
     )
     assert told["unchanged"]
 
@@ -456,6 +456,27 @@ def test_killed_in_the_middle_the_image_is_as_it_was_and_the_daemon_stops(
     assert told["call"][0] == "CALLING_ERROR"
     assert told["unchanged"]
     assert fake_daemon.cancelled.wait(2)
+
+
+def test_a_defect_is_told_under_the_name_of_what_failed(gimp):
+    told = gimp.batch(
+        PREPARE,
+        """
+    result["Drag Edit"] = call(image, [layer])
+    result["Generate Layer"] = call(image, [layer], name="plug-in-drag-diffusion-generate")
+    record = {"source_layer": "Photo", "source_size": [80, 60], "drags": [[[25, 20], [45, 30]]]}
+    told = Gimp.Parasite.new("drag-diffusion-edit", 1, json.dumps(record).encode())
+    old = new_layer(image, "Old")
+    old.attach_parasite(told)
+    result["Re-edit Drag"] = call(image, [old], name=RE_EDIT)
+    """,
+        DRAGDIFFUSION_DAEMON_COMMAND="'no end",  # nobody foresaw that
+    )
+    for name, (status, sentence) in told.items():
+        assert status == "EXECUTION_ERROR"
+        assert sentence == (
+            f"“{name}” failed, the image is as it was: ValueError('No closing quotation')"
+        )
 
 
 def test_the_plug_in_starts_the_daemon(gimp, host_command):

@@ -54,7 +54,7 @@ def test_one_layer_can_be_edited():
             [LAYER],
             True,
             "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Layer or Mask), "
-            "then run Drag Edit again.",
+            "then try again.",
         ),
         (
             [LayerState("Photo", "mask")],

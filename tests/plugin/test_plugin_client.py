@@ -145,14 +145,14 @@ def test_a_daemon_that_is_stopping_counts_as_none(fake_daemon):
 def test_a_wrong_token_says_so(fake_daemon):
     assert failure(endpoint_of(fake_daemon, token="wrong"), an_edit()) == (
         "The daemon does not accept this plug-in's token: it was started by another program or "
-        "user. Stop it, then run Drag Edit again."
+        "user. Stop it, then try again."
     )
 
 
 def test_a_daemon_that_dies_says_so(fake_daemon):
     assert failure(endpoint_of(fake_daemon), an_edit("die")).startswith(
-        "The daemon does not answer any more; the image is as it was. Run Drag Edit again: the "
-        "daemon is then started anew."
+        "The daemon does not answer any more; the image is as it was. Try again: the daemon is "
+        "then started anew."
     )
 
 

@@ -137,8 +137,8 @@ async def _connected(endpoint: Endpoint) -> AsyncIterator[_Calls]:
     except BROKEN as error:
         raise DaemonUnreachable(
             _(
-                "The daemon does not answer any more; the image is as it was. Run Drag Edit again: the "
-                "daemon is then started anew."
+                "The daemon does not answer any more; the image is as it was. Try again: the daemon is "
+                "then started anew."
             )
             + _log_sentence(endpoint)
         ) from error
@@ -151,7 +151,7 @@ def _raise_sentence(error: GRPCError, endpoint: Endpoint) -> NoReturn:
         raise DaemonError(
             _(
                 "The daemon does not accept this plug-in's token: it was started by another program or "
-                "user. Stop it, then run Drag Edit again."
+                "user. Stop it, then try again."
             )
         ) from error
     if error.status is Status.UNIMPLEMENTED:
@@ -175,7 +175,7 @@ def _in_two_languages(error: GRPCError) -> str:
         Status.FAILED_PRECONDITION: _("The model cannot be used or downloaded."),
         Status.RESOURCE_EXHAUSTED: _("There is not enough memory."),
         Status.INTERNAL: _("Something went wrong in the daemon."),
-        Status.UNAVAILABLE: _("The daemon is stopping: run Drag Edit again."),
+        Status.UNAVAILABLE: _("The daemon is stopping: try again."),
     }.get(error.status, "")
     own = error.message or ""
     if translation.is_english() or not (general and own):

@@ -184,7 +184,7 @@ class DaemonWindow:
     def _end_look(self, error: Optional[BaseException]) -> None:
         self._look = None
         if error is not None:
-            self._said.set_text(messages.explain(error)[0])
+            self._said.set_text(messages.explain(error, self._dialog.get_title())[0])
 
     def _do(self, act: Callable[..., AsyncIterator[Any]], sentence: str, **arguments: Any) -> None:
         if self._action is not None:

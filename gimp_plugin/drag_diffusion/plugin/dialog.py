@@ -301,7 +301,7 @@ class DragDialog:
         if isinstance(event, Done):
             self._show_result(event)
         elif isinstance(event, Failed) and not event.while_dragging:
-            sentence, _step = messages.explain(event.error)
+            sentence, _step = messages.explain(event.error, self._subject.title)
             self._status.set_stage(_("Not prepared: {sentence}").format(sentence=sentence))
         else:
             self._to_points(_("The points are still here."))

@@ -71,15 +71,24 @@ class PixelBuffer:
         return self.x, self.y, self.width, self.height
 
 
-def check_layers(layers: Sequence[LayerState], has_floating_selection: bool = False) -> LayerState:
-    """The one layer that can be edited, or the reason why there is none."""
+def describe_defect(what: str, error: BaseException) -> str:
+    """An error that nobody foresaw, in what the user calls `what`."""
+    return _("“{what}” failed, the image is as it was: {error!r}").format(what=what, error=error)
+
+
+def check_floating(has_floating_selection: bool) -> None:
     if has_floating_selection:
         raise EditError(
             _(
                 "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Layer or Mask), "
-                "then run Drag Edit again."
+                "then try again."
             )
         )
+
+
+def check_layers(layers: Sequence[LayerState], has_floating_selection: bool = False) -> LayerState:
+    """The one layer that can be edited, or the reason why there is none."""
+    check_floating(has_floating_selection)
     if not layers:
         raise EditError(_("No layer is selected: select the layer to edit in the Layers dialog."))
     if len(layers) > 1:

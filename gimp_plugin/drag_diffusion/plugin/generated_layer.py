@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 from gi.repository import Gimp
 
-from plugin import image_io, record
+from plugin import edit_model, image_io, record
 from plugin.edit_model import EditError, PixelBuffer
 from plugin.generating import Order, Picture
 from plugin.translation import _
@@ -17,13 +17,7 @@ NAME = 40  # characters of the prompt in the layer's name
 
 def check(image: Any) -> None:
     """EditError if the image cannot take a layer now."""
-    if image is not None and image.get_floating_sel() is not None:
-        raise EditError(
-            _(
-                "There is a floating selection: anchor it first (Layer ▸ Anchor Floating Layer or Mask), "
-                "then generate again."
-            )
-        )
+    edit_model.check_floating(image is not None and image.get_floating_sel() is not None)
 
 
 def read_order(config: Any) -> Order:

@@ -8,18 +8,18 @@ from typing import Any, Optional, Tuple
 
 from gi.repository import Gdk, Gimp, Gtk
 
-from plugin import __version__
+from plugin import __version__, edit_model
 from plugin.edit_model import EditError
 from plugin.translation import DOMAIN, _
 
-TITLE = _("Drag Edit")
 COPY = 1  # response of the button
 WIDTH = 62  # characters
 
 
 def show_error(error: BaseException, parent: Any = None, title: str = "") -> None:
-    """Tell the user; returns when the window is closed."""
-    sentence, step = explain(error)
+    """Tell the user, under this title or the parent's; returns when the window is closed."""
+    title = title or parent.get_title()
+    sentence, step = explain(error, title)
     dialog = Gtk.MessageDialog(
         transient_for=parent,
         modal=True,
@@ -27,8 +27,8 @@ def show_error(error: BaseException, parent: Any = None, title: str = "") -> Non
         text=sentence,
         secondary_text=step,
     )
-    dialog.set_title(title or (parent.get_title() if parent else TITLE))
-    details = describe(error)
+    dialog.set_title(title)
+    details = describe(error, title)
     dialog.get_message_area().pack_start(_details(details), True, True, 0)
     dialog.add_button(_("C_opy details"), COPY)
     dialog.add_button(_("_Close"), Gtk.ResponseType.CLOSE)
@@ -38,8 +38,8 @@ def show_error(error: BaseException, parent: Any = None, title: str = "") -> Non
     dialog.destroy()
 
 
-def explain(error: BaseException) -> Tuple[str, str]:
-    """The reason, and what to do next where the reason does not say it."""
+def explain(error: BaseException, title: str) -> Tuple[str, str]:
+    """The reason why what is done under this title failed, and what to do next where the reason does not say it."""
     if isinstance(error, EditError):
         return str(error), _("The image is as it was.")
     from plugin.client import DaemonError  # loads the vendored packages
@@ -51,14 +51,14 @@ def explain(error: BaseException) -> Tuple[str, str]:
                 "looks for the cause."
             )
         )
-    return _("Drag Edit failed, the image is as it was: {error!r}").format(error=error), (
+    return edit_model.describe_defect(title, error), (
         _("This is a defect of the plug-in. Copy the details and report them where you got it.")
     )
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException, title: str) -> str:
     """Everything that a report needs."""
-    sentence, _step = explain(error)
+    sentence, _step = explain(error, title)
     trace = traceback.format_exception(type(error), error, error.__traceback__)
     version = f"{Gimp.MAJOR_VERSION}.{Gimp.MINOR_VERSION}.{Gimp.MICRO_VERSION}"
     return (

@@ -249,4 +249,4 @@ class ModelManager:
     def _end_look(self, error: Optional[BaseException]) -> None:
         self._look = None
         if error is not None:
-            self._say(messages.explain(error)[0])
+            self._say(messages.explain(error, self._dialog.get_title())[0])

@@ -110,7 +110,7 @@ def _told(procedure: Any, run_mode: Any, edit: Callable[[bool], bool], title: st
         _start(interactive)
         done = edit(interactive)
     except Exception as error:  # GIMP itself would show nothing at all
-        return _failure(procedure, error, title if interactive else "")
+        return _failure(procedure, error, title, interactive)
     status = Gimp.PDBStatusType.SUCCESS if done else Gimp.PDBStatusType.CANCEL
     return procedure.new_return_values(status, None)
 
@@ -123,7 +123,7 @@ def run_daemon_window(procedure: Any) -> Any:
         daemon_window.start()
         daemon_window.run()
     except Exception as error:
-        return _failure(procedure, error, _("Drag Edit"))
+        return _failure(procedure, error, _("About the daemon"), True)
     return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
 
 
@@ -197,22 +197,18 @@ def _follow_in_status_bar(make_events: Callable[[], AsyncIterator[Any]], title: 
             result = event
 
 
-def _failure(procedure: Any, error: Exception, title: str) -> Any:
-    """Shown in a window of this title; handed to the caller where there is none."""
+def _failure(procedure: Any, error: Exception, title: str, interactive: bool) -> Any:
+    """Shown in a window of this title, or handed to the caller."""
     from plugin.client import DaemonError
 
     is_defect = not isinstance(error, (EditError, DaemonError))
     if is_defect:
         traceback.print_exception(type(error), error, error.__traceback__)
-    if title:
+    if interactive:
         from plugin import messages
 
         messages.show_error(error, title=title)
         return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
-    sentence = (
-        _("Drag Edit failed, the image is as it was: {error!r}").format(error=error)
-        if is_defect
-        else str(error)
-    )
+    sentence = edit_model.describe_defect(title, error) if is_defect else str(error)
     told = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), sentence, 0)
     return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, told)
