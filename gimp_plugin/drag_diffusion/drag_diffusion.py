@@ -154,6 +154,27 @@ def _describe_generate(procedure):
         READWRITE,
     )
     _add_seed(procedure)
+    procedure.add_string_argument(
+        "negative-prompt",
+        _("_Negative prompt"),
+        _("What the picture is not to show; without effect where the guidance scale is 1"),
+        "",
+        READWRITE,
+    )
+    procedure.add_int_argument(
+        "steps",
+        _("S_teps"),
+        _("Steps in which the picture comes out of noise; more take longer; 0: the model's own"),
+        *(0, 1000, 0),
+        READWRITE,
+    )
+    procedure.add_double_argument(
+        "guidance-scale",
+        _("Guidance _scale"),
+        _("How closely it keeps to the prompt, from 1 (freely) to 100; 0: the model's own"),
+        *(0.0, 100.0, 0.0),
+        READWRITE,
+    )
     procedure.add_layer_return_value(
         "layer", _("Layer"), _("The new layer"), True, GObject.ParamFlags.READABLE
     )

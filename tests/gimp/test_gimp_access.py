@@ -57,9 +57,13 @@ def steps():
     asked = making.create_config()
     asked.set_property("width", 512)  # the size can be typed
     asked.set_property("height", 512)
+    asked.set_property("steps", 50)
+    asked.set_property("guidance-scale", 7.5)
     asked.set_property("prompt", "slow 0.8")
     generating = generate_dialog.GenerateDialog(making, asked)
     GLib.idle_add(generating.run)
+    yield pause(1)
+    expand_all(generating._dialog)
     yield pause(1)
     result["generate"] = look_at(generating._dialog)
     generating._dialog.response(generate_dialog.GENERATE)

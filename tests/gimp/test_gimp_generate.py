@@ -44,7 +44,7 @@ def test_it_is_registered_with_documented_arguments(gimp):
     assert told["label"] == "_Generate Layer…"
     assert told["menus"] == ["<Image>/Filters"]
     names = ["run-mode", "image", "drawables", "prompt", "model", "width", "height", "seed"]
-    assert list(told["arguments"]) == names
+    assert list(told["arguments"]) == [*names, "negative-prompt", "steps", "guidance-scale"]
     assert all(told["arguments"].values())
 
 
@@ -77,6 +77,22 @@ def test_a_layer_is_made_above_the_selected_one_in_the_middle_of_the_selection(g
     assert told["there"] == [14, 23]
     assert told["layers"] == ["Group", f"Generated: {39 * 'x'}…", "Below"]
     assert [request.generation.seed for request in fake_daemon.generations] == [7, 0]
+
+
+def test_what_is_asked_for_is_sent_and_kept(gimp, fake_daemon):
+    told = gimp.batch(
+        GENERATE,
+        """
+        asked = {"negative-prompt": "a leaf", "steps": 12, "guidance-scale": 4.5}
+        layer = generate(new_image(), [], prompt="a flower", **asked)
+        kept = json.loads(bytes(layer.get_parasite("drag-diffusion-generated").get_data()))
+        result["how"] = json.loads(kept["how"])
+        """,
+    )
+    (request,) = fake_daemon.generations
+    assert request.generation.negative_prompt == told["how"]["negative_prompt"] == "a leaf"
+    assert request.generation.num_inference_steps == told["how"]["num_inference_steps"] == 12
+    assert request.generation.guidance_scale == told["how"]["guidance_scale"] == 4.5
 
 
 def test_without_an_image_it_gets_one_of_its_own(gimp, fake_daemon):

@@ -73,6 +73,35 @@ def test_from_the_menu_to_a_layer_that_is_dragged(gimp, desktop, fake_daemon):
     assert request.preparation.prompt == ""
 
 
+def test_the_advanced_settings_are_sent_and_remembered(gimp, desktop, fake_daemon):
+    make_picture(gimp.folder / "picture.png")
+    desktop.open_gimp(
+        PICTURE, "PROMPT = 'a flower'", ASK, ASK.replace(", prompt=PROMPT", ""), WATCH
+    )
+    for number in (1, 2):
+        window = desktop.wait_for_window(TITLE)
+        time.sleep(1)
+        desktop.button("v")  # Advanced
+        if number == 1:
+            desktop.button("n")
+            desktop.tool("xdotool", "type", "--delay", "40", "a leaf")
+            desktop.button("t")  # not automatic any more
+            desktop.tool("xdotool", "key", "Tab", "type", "12")
+            desktop.button("s")
+            desktop.tool("xdotool", "key", "Tab", "type", "4.5")
+        desktop.screenshot(f"generate-advanced-{number}.png")
+        desktop.button("g")
+        wait(lambda: len(fake_daemon.generations) == number, "the request")  # noqa: B023
+        wait(lambda: len(desktop.times("result")) == number, "the picture")  # noqa: B023
+        desktop.button("i")
+        wait(lambda: window not in desktop.windows(TITLE), "the end")  # noqa: B023
+    first, second = fake_daemon.generations
+    assert first == second
+    asked = first.generation
+    assert (asked.prompt, asked.negative_prompt) == ("a flower", "a leaf")
+    assert (asked.num_inference_steps, asked.guidance_scale) == (12, 4.5)
+
+
 def test_cancel_stops_and_changes_nothing(gimp, desktop, fake_daemon):
     window = open_window(gimp, desktop, "slow 1")
     desktop.press(window, "Return")

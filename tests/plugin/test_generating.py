@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import daemon, edit_model, generating, record, session, wire
 from plugin.client import DaemonError
 from plugin.daemon import Installation
@@ -51,10 +52,23 @@ def test_a_picture_comes_with_how_it_was_made(fake_daemon, installation):
     assert request.generation.seed == 7
 
 
-def test_the_size_is_left_to_the_model():
+def test_what_is_not_asked_for_is_left_to_the_model():
     generation = generating.to_request(Order("a flower")).generation
-    assert not generation.HasField("width")
-    assert not generation.HasField("height")
+    for name in ("width", "height", "num_inference_steps", "guidance_scale"):
+        assert not generation.HasField(name)
+
+
+def test_all_that_can_be_asked_for_is_sent():
+    order = Order("a flower", "", 40, 24, 7, "a leaf", 30, 4.5)
+    assert generating.to_request(order).generation == rpc.Generation(
+        prompt="a flower",
+        negative_prompt="a leaf",
+        seed=7,
+        num_inference_steps=30,
+        guidance_scale=4.5,
+        width=40,
+        height=24,
+    )
 
 
 def test_a_picture_that_does_not_arrive_whole_is_told(installation):

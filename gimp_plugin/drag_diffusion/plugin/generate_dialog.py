@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from gi.repository import GdkPixbuf, Gtk
 
@@ -14,7 +14,7 @@ from plugin.canvas_view import to_pixbuf
 from plugin.edit_model import Models, Progress, remaining_text
 from plugin.generated_layer import read_order
 from plugin.generating import Picture
-from plugin.settings_panel import BOTH
+from plugin.settings_panel import BOTH, key_target, number_or_automatic
 from plugin.translation import _
 
 GAP, MARGIN = 6, 12
@@ -77,11 +77,9 @@ class GenerateDialog:
         frame.set_size_request(SIDE + 4, SIDE + 4)
         frame.add(self._image)
         self._image.get_accessible().set_name(_("The picture that was generated"))
-        self._settings = Gtk.Grid(column_spacing=GAP, row_spacing=GAP)
-        self._add_row(0, "prompt", self._entry("prompt"))
-        self._add_row(1, "model", self._models())
-        self._add_row(2, "width", self._size())
-        self._add_row(3, "seed", self._seed())
+        self._settings = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
+        self._settings.pack_start(self._main_rows(), False, False, 0)
+        self._settings.pack_start(self._advanced(), False, False, 0)
         self._stage = messages.wrapped("", WIDTH)
         self._bar = Gtk.ProgressBar(show_text=True, text=" ")
         right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=MARGIN)
@@ -127,14 +125,40 @@ class GenerateDialog:
 
     # ---- the settings
 
-    def _add_row(self, row: int, name: str, widget: Any) -> None:
-        label = Gtk.Label.new_with_mnemonic(self._arguments[name].nick)
-        label.set_mnemonic_widget(getattr(widget, "mnemonic_target", widget))
-        label.set_xalign(0)
-        widget.set_tooltip_text(self._arguments[name].blurb)
-        widget.set_hexpand(True)
-        self._settings.attach(label, 0, row, 1, 1)
-        self._settings.attach(widget, 1, row, 1, 1)
+    def _main_rows(self) -> Any:
+        return self._rows(
+            ("prompt", self._entry("prompt")),
+            ("model", self._models()),
+            ("width", self._size()),
+            ("seed", self._seed()),
+        )
+
+    def _advanced(self) -> Any:
+        steps, scale = self._arguments["steps"], self._arguments["guidance-scale"]
+        rows = self._rows(
+            ("negative-prompt", self._entry("negative-prompt")),
+            ("steps", number_or_automatic(self._config, steps, 0, 1, 5, 50)),
+            ("guidance-scale", number_or_automatic(self._config, scale, 0, 1, 0.5, 7.5)),
+        )
+        rows.set_margin_top(GAP)
+        expander = Gtk.Expander(label=_("Ad_vanced"), use_underline=True)
+        expander.set_tooltip_text(_("The model's own values are good ones"))
+        expander.add(rows)
+        return expander
+
+    def _rows(self, *widgets: Tuple[str, Any]) -> Any:
+        """Each widget with the label of its argument."""
+        grid = Gtk.Grid(column_spacing=GAP, row_spacing=GAP)
+        for row, (name, widget) in enumerate(widgets):
+            argument = self._arguments[name]
+            label = Gtk.Label.new_with_mnemonic(argument.nick)
+            label.set_mnemonic_widget(key_target(widget))
+            label.set_xalign(0)
+            widget.set_tooltip_text(argument.blurb)
+            widget.set_hexpand(True)
+            grid.attach(label, 0, row, 1, 1)
+            grid.attach(widget, 1, row, 1, 1)
+        return grid
 
     def _entry(self, name: str) -> Any:
         entry = Gtk.Entry(activates_default=True, width_chars=36)
@@ -148,7 +172,6 @@ class GenerateDialog:
         entry.set_placeholder_text(_("the daemon's default"))
         self._config.bind_property("model", entry, "text", BOTH)
         messages.give_name(self._model_names, _("List of models"))
-        self._model_names.mnemonic_target = entry
         return self._model_names
 
     def _size(self) -> Any:
@@ -172,7 +195,6 @@ class GenerateDialog:
         check.connect("toggled", write)
         for spin in spins:
             spin.connect("value-changed", write)
-        box.mnemonic_target = check
         return box
 
     def _size_spin(self, name: str) -> Any:
@@ -194,7 +216,6 @@ class GenerateDialog:
         box = Gtk.Box(spacing=GAP)
         box.pack_start(spin, True, True, 0)
         box.pack_start(another, False, False, 0)
-        box.mnemonic_target = spin
         return box
 
     def _ask_for_models(self) -> None:

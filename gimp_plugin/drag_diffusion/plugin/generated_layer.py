@@ -28,6 +28,9 @@ def read_order(config: Any) -> Order:
         width=config.get_property("width"),
         height=config.get_property("height"),
         seed=config.get_property("seed"),
+        negative_prompt=(config.get_property("negative-prompt") or "").strip(),
+        steps=config.get_property("steps"),
+        guidance_scale=config.get_property("guidance-scale"),
     )
 
 

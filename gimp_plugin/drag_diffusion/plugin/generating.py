@@ -25,6 +25,9 @@ class Order:
     width: int = 0  # pixels; 0: the model's own
     height: int = 0
     seed: int = 0
+    negative_prompt: str = ""
+    steps: int = 0  # 0: as the model has it
+    guidance_scale: float = 0.0  # 0: as the model has it
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ def to_request(order: Order) -> rpc.GenerateRequest:
         model=order.model,
         generation=rpc.Generation(
             prompt=order.prompt,
+            negative_prompt=order.negative_prompt,
             seed=order.seed,
+            num_inference_steps=order.steps or None,
+            guidance_scale=order.guidance_scale or None,
             width=order.width or None,
             height=order.height or None,
         ),

@@ -73,19 +73,14 @@ class SettingsPanel:
             self._row("prompt", self._entry("prompt")),
             self._row("mode", self._modes()),
             self._row("model", self._models()),
-            self._row("lora-steps", self._number_or_automatic("lora-steps")),
+            self._number_row("lora-steps"),
             _with_sentence(shape, sentence),
         ]
 
     def _advanced(self) -> Any:
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=2 * GAP)
         box.set_margin_top(GAP)
-        box.pack_start(
-            self._row("max-drag-steps", self._number_or_automatic("max-drag-steps")),
-            False,
-            False,
-            0,
-        )
+        box.pack_start(self._number_row("max-drag-steps"), False, False, 0)
         box.pack_start(self._row("seed", self._spin("seed")), False, False, 0)
         expander = Gtk.Expander(label=_("Ad_vanced"), use_underline=True)
         expander.set_tooltip_text(_("Steps and seed: the method's own values are good ones"))
@@ -98,9 +93,12 @@ class SettingsPanel:
         box.pack_start(widget, True, True, 0)
         return _with_sentence(box, SENTENCES.get(name) or self._arguments[name].blurb)
 
+    def _number_row(self, name: str) -> Any:
+        return self._row(name, number_or_automatic(self._config, self._arguments[name]))
+
     def _label(self, name: str, widget: Any) -> Any:
         label = Gtk.Label.new_with_mnemonic(self._arguments[name].nick)
-        label.set_mnemonic_widget(_target(widget))
+        label.set_mnemonic_widget(key_target(widget))
         label.set_xalign(0)
         widget.set_tooltip_text(self._arguments[name].blurb)
         return label
@@ -150,34 +148,6 @@ class SettingsPanel:
         spin.set_activates_default(True)
         self._config.bind_property(name, spin, "value", BOTH)
         return spin
-
-    def _number_or_automatic(self, name: str) -> Any:
-        spec = self._arguments[name]
-        box = Gtk.Box(spacing=GAP)
-        check = Gtk.CheckButton.new_with_label(_("automatic"))
-        spin = Gtk.SpinButton.new_with_range(0, spec.maximum, 10)
-        messages.give_name(spin, Gtk.Label.new_with_mnemonic(spec.nick).get_text())
-        spin.set_width_chars(5)
-        box.pack_start(check, False, False, 0)
-        box.pack_start(spin, False, False, 0)
-
-        def read(*_event: Any) -> None:
-            value = self._config.get_property(name)
-            check.set_active(value == MODE_DEFAULT)
-            spin.set_sensitive(value != MODE_DEFAULT)
-            if value != MODE_DEFAULT:
-                spin.set_value(value)
-
-        def write(*_event: Any) -> None:
-            value = MODE_DEFAULT if check.get_active() else int(spin.get_value())
-            if value != self._config.get_property(name):
-                self._config.set_property(name, value)
-
-        read()
-        self._config.connect(f"notify::{name}", read)
-        check.connect("toggled", write)
-        spin.connect("value-changed", write)
-        return box
 
     # ---- presets
 
@@ -249,11 +219,48 @@ def apply(config: Any, values: Dict[str, Any]) -> None:
             config.set_property(name, value)
 
 
-def _target(widget: Any) -> Any:
+def number_or_automatic(
+    config: Any,
+    spec: Any,
+    automatic: float = MODE_DEFAULT,
+    smallest: float = 0,
+    step: float = 10,
+    start: float = 0,
+) -> Any:
+    """A number that can be left to the daemon: the argument is `automatic` then. It starts at `start`."""
+    box = Gtk.Box(spacing=GAP)
+    check = Gtk.CheckButton.new_with_label(_("automatic"))
+    spin = Gtk.SpinButton.new_with_range(smallest, spec.maximum, step)
+    spin.set_value(start)
+    messages.give_name(spin, Gtk.Label.new_with_mnemonic(spec.nick).get_text())
+    spin.set_width_chars(5)
+    box.pack_start(check, False, False, 0)
+    box.pack_start(spin, False, False, 0)
+
+    def read(*_event: Any) -> None:
+        value = config.get_property(spec.name)
+        check.set_active(value == automatic)
+        spin.set_sensitive(value != automatic)
+        if value != automatic:
+            spin.set_value(value)
+
+    def write(*_event: Any) -> None:
+        value = automatic if check.get_active() else spin.get_value()
+        if value != config.get_property(spec.name):
+            config.set_property(spec.name, type(spec.default_value)(value))
+
+    read()
+    config.connect(f"notify::{spec.name}", read)
+    check.connect("toggled", write)
+    spin.connect("value-changed", write)
+    return box
+
+
+def key_target(widget: Any) -> Any:
     """What a label's access key leads to: of a widget of several parts, the first that takes keys."""
     if isinstance(widget, Gtk.ComboBox) and widget.get_has_entry():
         return widget.get_child()
-    return _target(widget.get_children()[0]) if isinstance(widget, Gtk.Box) else widget
+    return key_target(widget.get_children()[0]) if isinstance(widget, Gtk.Box) else widget
 
 
 def _with_sentence(widget: Any, sentence: str) -> Any:
