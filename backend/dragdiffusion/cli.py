@@ -55,6 +55,10 @@ def serve(
     idle_exit_minutes: Annotated[
         float | None, typer.Option(help="Exit after so long without a call; 0: never.")
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="End the one that runs by force first: where it hangs."),
+    ] = False,
 ) -> None:
     """Run the daemon that does the edits."""
     from dragdiffusion.commands.errors import errors_as_exit_status
@@ -68,7 +72,8 @@ def serve(
                 dtype=dtype,
                 default_model=model,
                 idle_exit_minutes=idle_exit_minutes,
-            )
+            ),
+            replace=replace,
         )
     raise typer.Exit(status)
 
@@ -194,7 +199,7 @@ def unload() -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop the daemon."""
+    """Stop the daemon; one that does not answer is ended by force."""
     from dragdiffusion.commands.daemon import stop_daemon
     from dragdiffusion.commands.errors import errors_as_exit_status
 

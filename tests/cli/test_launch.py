@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from dragdiffusion.client.connection import Connection, DaemonError
@@ -59,16 +57,7 @@ def test_a_file_of_a_dead_or_foreign_process_is_no_daemon(tmp_path: Path) -> Non
 def test_one_of_another_version_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     old = find_or_start_daemon(FAKE)
     monkeypatch.setattr("dragdiffusion.client.launch.__version__", "another")
-    monkeypatch.setattr(endpoints, "process_lives", _lives)
     new = find_or_start_daemon(FAKE)
     with Connection(new) as daemon:
         daemon.shut_down()
     assert new.pid != old.pid
-
-
-def _lives(pid: int) -> bool:
-    """A daemon that this process started stays its child, and so a zombie, until it is waited for."""
-    if hasattr(os, "WNOHANG"):
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-    return psutil.pid_exists(pid)

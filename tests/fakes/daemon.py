@@ -22,12 +22,14 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--step-seconds", type=float, default=0.0)
     parser.add_argument("--journal", type=Path)
+    parser.add_argument("--replace", action="store_true")
     arguments = parser.parse_args()
     settings = Settings()
     if not settings.default_model:
         folder = endpoint.state_folder()
         settings = Settings(default_model=str(make_model_folder(folder / "fake-model")))
-    return serve(settings, FakeEngine(arguments.step_seconds, arguments.journal))
+    engine = FakeEngine(arguments.step_seconds, arguments.journal)
+    return serve(settings, engine, replace=arguments.replace)
 
 
 def make_model_folder(folder: Path) -> Path:

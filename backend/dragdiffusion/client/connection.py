@@ -20,7 +20,14 @@ _FORMATS = {4: rpc.PIXEL_FORMAT_RGBA8, 3: rpc.PIXEL_FORMAT_RGB8, 1: rpc.PIXEL_FO
 _BYTES_PER_PIXEL = {pixel_format: size for size, pixel_format in _FORMATS.items()}
 _SHORT_SECONDS = 20.0  # for calls that answer at once
 _LONG_SECONDS = 120.0  # for those that wait until the libraries are loaded
-_OPTIONS = (("grpc.max_receive_message_length", -1),)
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    # A daemon that hangs is noticed, and the call ends:
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 40_000),
+    ("grpc.http2.ping_timeout_ms", 40_000),
+    ("grpc.http2.max_pings_without_data", 0),  # no limit
+)
 
 
 class DaemonError(Exception):
@@ -179,5 +186,5 @@ def _pairs(error: Any) -> Iterator[tuple[str, object]]:
 def _sentence(error: Any) -> str:
     details = str(error.details() or "")
     if error.code() is grpc.StatusCode.UNAVAILABLE and not details.startswith("The daemon"):
-        return "The daemon ended or cannot be reached; its log tells why."
+        return "The daemon ended, hangs or cannot be reached; its log tells why."
     return details or f"The daemon answered {error.code().name}."

@@ -33,6 +33,20 @@ def find_daemon() -> Endpoint | None:
     return endpoint
 
 
+def find_silent_daemon() -> Endpoint | None:
+    """One whose process is there, where `find_daemon` finds none: it is starting, very busy, or it hangs."""
+    endpoint = endpoints.read(endpoints.endpoint_file())
+    lives = endpoint is not None and endpoints.process_lives(endpoint.pid)
+    return endpoint if lives else None
+
+
+def say_silent(endpoint: Endpoint) -> str:
+    return (
+        f"The daemon, process {endpoint.pid}, does not answer: it is very busy, or it hangs. Wait a while, or "
+        "end it by force with `dragdiffusion stop`."
+    )
+
+
 def find_or_start_daemon(command: tuple[str, ...] = ()) -> Endpoint:
     """The running daemon; started with `command` (by default this program's own) if there is none."""
     endpoint = find_daemon()
@@ -50,7 +64,9 @@ def find_or_start_daemon(command: tuple[str, ...] = ()) -> Endpoint:
         if process.poll() not in (None, 0):
             break
         time.sleep(0.05)
-    raise DaemonError(f"The daemon did not start: see {output}.", code=grpc.StatusCode.UNAVAILABLE)
+    silent = find_silent_daemon()
+    told = say_silent(silent) if silent else f"The daemon did not start: see {output}."
+    raise DaemonError(told, code=grpc.StatusCode.UNAVAILABLE)
 
 
 def _ended_as_outdated(endpoint: Endpoint) -> bool:

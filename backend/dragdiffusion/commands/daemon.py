@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dragdiffusion.client.connection import Connection
-from dragdiffusion.client.launch import find_daemon
+from dragdiffusion.client.launch import find_daemon, find_silent_daemon, say_silent
 from dragdiffusion.commands.cache import Cache, mebibytes
 from dragdiffusion.commands.errors import FAILED, CommandFailed
+from dragdiffusion.daemon import endpoint as endpoints
 
 
 def show_status() -> int:
     """Print what the daemon does; the exit status says whether there is one."""
     endpoint = find_daemon()
     if endpoint is None:
-        print("No daemon runs; it starts when it is needed.")
+        silent = find_silent_daemon()
+        print(say_silent(silent) if silent else "No daemon runs; it starts when it is needed.")
         return FAILED
     with Connection(endpoint) as daemon:
         status = daemon.status()
@@ -72,7 +74,9 @@ def duration(seconds: float) -> str:
 def stop_daemon() -> int:
     endpoint = find_daemon()
     if endpoint is None:
-        print("No daemon runs.")
+        ended = endpoints.end(endpoints.endpoint_file())
+        told = f"The daemon, process {ended}, did not answer: it was ended by force."
+        print(told if ended else "No daemon runs.")
         return 0
     with Connection(endpoint) as daemon:
         daemon.shut_down()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dragdiffusion import __version__
 from dragdiffusion.client.connection import DaemonError
-from dragdiffusion.client.launch import find_daemon
+from dragdiffusion.client.launch import find_daemon, find_silent_daemon
 from dragdiffusion.commands.cache import find_cache
 from dragdiffusion.commands.errors import BadInput
 from dragdiffusion.daemon import endpoint as endpoints
@@ -118,19 +118,18 @@ def _check_download(model: ModelSource) -> Finding:
 
 
 def check_daemon() -> Iterator[Finding]:
-    file = endpoints.endpoint_file()
     running = find_daemon()
     if running is not None:
         text = f"version {running.version} on {running.address}, process {running.pid}"
         other = running.version != __version__
         yield Finding("Daemon", text, "Run `dragdiffusion stop`." if other else "")
         return
-    recorded = endpoints.read(file)
-    if recorded is not None and endpoints.process_lives(recorded.pid):
+    silent = find_silent_daemon()
+    if silent is not None:
         yield Finding(
             "Daemon",
-            f"process {recorded.pid} does not answer",
-            f"End that process, then delete {file}; its log is {recorded.log_file}.",
+            f"process {silent.pid} does not answer",
+            f"Run `dragdiffusion stop`, which ends it by force; its log is {silent.log_file}.",
         )
     else:
         yield Finding("Daemon", "not running; it starts when it is needed")

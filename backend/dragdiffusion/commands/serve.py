@@ -12,10 +12,10 @@ from dragdiffusion.daemon.torch_engine import TorchEngine
 from dragdiffusion.settings import Settings
 
 
-def run_daemon(flags: dict[str, Any]) -> int:
-    """The daemon with the real engine; the exit status."""
+def run_daemon(flags: dict[str, Any], *, replace: bool = False) -> int:
+    """The daemon with the real engine, in the place of the one that runs if told so; the exit status."""
     settings = read_settings(flags)
-    return serve(settings, TorchEngine(settings))
+    return serve(settings, TorchEngine(settings), replace=replace)
 
 
 def read_settings(flags: dict[str, Any]) -> Settings:

@@ -19,12 +19,16 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
+
+_END_SECONDS = 10.0
+_CLOCK_SECONDS = 60.0  # by so much the clock may have been set since
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,33 @@ def remove(path: Path, endpoint: Endpoint) -> None:
 
 
 def process_lives(pid: int) -> bool:
-    """Whether there is a process of this number."""
-    return psutil.pid_exists(pid)
+    """Whether a process of this number runs; one that has ended is there until its parent asks for it."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, ValueError):
+        return False
+
+
+def end(path: Path) -> int | None:
+    """End by force the daemon that wrote the file, since it does not answer; its process, None if that is gone."""
+    endpoint = read(path)
+    if endpoint is None:
+        return None
+    try:
+        process = psutil.Process(endpoint.pid)
+        if process.create_time() > path.stat().st_mtime + _CLOCK_SECONDS:
+            return None  # another one, which has its number by now
+        process.kill()  # one that is stopped takes no other signal
+    except (psutil.NoSuchProcess, FileNotFoundError):
+        return None
+    except psutil.AccessDenied as error:
+        raise PermissionError(
+            f"The daemon, process {endpoint.pid}, cannot be ended: end it yourself."
+        ) from error
+    deadline = time.monotonic() + _END_SECONDS
+    while process_lives(endpoint.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return endpoint.pid
 
 
 def lock(path: Path) -> FileLock:

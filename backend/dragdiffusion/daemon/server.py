@@ -45,13 +45,16 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),  # no limit
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),  # and so may the client
 )
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, engine: Engine) -> int:
+def serve(settings: Settings, engine: Engine, *, replace: bool = False) -> int:
     """Run the daemon until it is told to stop or has idled long enough; the exit status."""
     file = endpoints.endpoint_file()
+    if replace:
+        endpoints.end(file)
     deadline = time.monotonic() + _TAKE_OVER_SECONDS
     while time.monotonic() < deadline:
         try:
