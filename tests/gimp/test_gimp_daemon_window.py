@@ -113,7 +113,7 @@ def test_from_the_drag_dialog(gimp, desktop, fake_daemon):
 
 
 def test_the_real_daemon_is_started_shown_and_started_anew(gimp, desktop, host_command):
-    """Nothing is faked."""
+    """Nothing is faked; at the end it hangs."""
     gimp.endpoint_file.unlink(missing_ok=True)
     command = host_command("-m", "dragdiffusion", "serve", "--device", "cpu")
     state = str(gimp.folder / "state")
@@ -133,6 +133,17 @@ def test_the_real_daemon_is_started_shown_and_started_anew(gimp, desktop, host_c
         desktop.screenshot("daemon-real-restarted.png")
         assert said(desktop, 2) == ["", ""]
         assert is_another(gimp, first)
+        second = endpoints.read(gimp.endpoint_file)
+        os.kill(second.pid, signal.SIGSTOP)
+        wait(lambda: not desktop.times("daemon shown")[-1]["answers"], "that it hangs")
+        desktop.screenshot("daemon-hangs.png")
+        press(desktop, "alt+r")
+        wait(lambda: said(desktop, 3), "the end of the restart", 120)
+        assert said(desktop, 3) == ["", "", ""]
+        assert is_another(gimp, second)
+        assert not endpoints.process_lives(second.pid)
+        wait(lambda: desktop.times("daemon shown")[-1]["answers"], "that it answers")
+        desktop.screenshot("daemon-hung-restarted.png")
         close(desktop, window)
         assert wait(lambda: desktop.state().get("ended"), "the end")
     finally:

@@ -420,6 +420,36 @@ def test_a_daemon_that_dies_in_the_middle(gimp, fake_daemon):
     assert told["unchanged"]
 
 
+def test_a_daemon_that_hangs_is_told(gimp, host_command):
+    gimp.endpoint_file.unlink(missing_ok=True)
+    told = gimp.batch(
+        PREPARE,
+        """
+    import os, signal, time
+    result["first"] = call(image, [layer])
+    result["pid"] = json.loads(Path(sys.path[0] + "/endpoint.json").read_text())["pid"]
+    before = describe(image)
+    os.kill(result["pid"], signal.SIGSTOP)
+    start = time.monotonic()
+    result["call"] = call(image, [layer])
+    result["seconds"] = time.monotonic() - start
+    result["unchanged"] = describe(image) == before
+    """,
+        DRAGDIFFUSION_DAEMON_COMMAND=host_command(fake_daemon_module.__file__),
+    )
+    os.kill(told["pid"], signal.SIGKILL)
+    gimp.endpoint_file.unlink()
+    assert told["first"][0] == "SUCCESS"
+    status, sentence = told["call"]
+    assert status == "EXECUTION_ERROR"
+    assert sentence == (
+        "The daemon does not answer: it is very busy, or it hangs. Wait a while, or press Restart in Filters "
+        "▸ Drag Edit: About the Daemon…. Its log: /var/log/dragdiffusion.log"
+    )
+    assert told["seconds"] < 30
+    assert told["unchanged"]
+
+
 def test_killed_in_the_middle_the_image_is_as_it_was_and_the_daemon_stops(
     gimp, fake_daemon, processes
 ):

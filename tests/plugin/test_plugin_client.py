@@ -1,6 +1,8 @@
 """The pure-Python client against a real gRPC server, another implementation (grpcio)."""
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes_plugin import fake_daemon as fake_daemon_module
 from fakes_plugin.fake_daemon import FakeDaemon
 
 import dragdiffusion
 import plugin
 from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import client
-from plugin.client import DaemonError, DaemonUnreachable, Endpoint
+from plugin.client import DaemonError, DaemonHangs, DaemonUnreachable, Endpoint
+from plugin.daemon import read_endpoint
 from plugin.edit_model import (
     Drag,
     Edit,
@@ -154,6 +158,45 @@ def test_a_daemon_that_dies_says_so(fake_daemon):
         "The daemon does not answer any more; the image is as it was. Try again: the daemon is "
         "then started anew."
     )
+
+
+@pytest.fixture
+def daemon_process(tmp_path):
+    """A fake daemon as a process; its endpoint."""
+    file = tmp_path / "endpoint.json"
+    environment = {**os.environ, "DRAGDIFFUSION_ENDPOINT_FILE": str(file)}
+    process = subprocess.Popen([sys.executable, fake_daemon_module.__file__], env=environment)
+    while not file.exists():
+        time.sleep(0.05)
+    yield read_endpoint(file)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("moment", ["at the first call", "while it drags"])
+def test_a_daemon_that_hangs_is_waited_for_no_longer_than_said(daemon_process, monkeypatch, moment):
+    monkeypatch.setattr(client, "WATCH_SECONDS", 0.3)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.5)
+    if moment == "at the first call":
+        os.kill(daemon_process.pid, signal.SIGSTOP)
+
+    async def follow():
+        async for event in client.drag(daemon_process, an_edit("hang")):
+            if isinstance(event, Progress) and event.sentence.startswith("Dragging"):
+                os.kill(daemon_process.pid, signal.SIGSTOP)
+
+    start = time.monotonic()
+    with pytest.raises(
+        DaemonHangs, match="The daemon does not answer: it is very busy, or it hangs"
+    ):
+        asyncio.run(follow())
+    assert time.monotonic() - start < 5
+
+
+def test_a_daemon_that_is_slow_is_waited_for(fake_daemon, monkeypatch):
+    monkeypatch.setattr(client, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.5)
+    assert isinstance(drag(endpoint_of(fake_daemon), an_edit("slow 0.4"))[-1], Result)
 
 
 def test_half_a_result_is_none(fake_daemon):

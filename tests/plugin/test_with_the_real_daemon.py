@@ -14,6 +14,7 @@ from fakes.hub import FakeHub
 from fakes.running import start_daemons, wait_until
 from plugin import administration, daemon, model_calls
 from plugin.administration import Said
+from plugin.client import DaemonHangs
 from plugin.daemon import Installation
 from plugin.model_calls import ABSENT, DAMAGED, PARTIAL, READY, Listing, Removed
 from plugin.worker import Finished, Job
@@ -53,6 +54,25 @@ def installation(hub, tmp_path):
     if endpoint.exists():  # of one that was started anew
         os.kill(json.loads(endpoint.read_text())["pid"], signal.SIGTERM)
         wait_until(lambda: not endpoint.exists())
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the daemon outlives its Popen, on purpose
+def test_one_that_hangs_is_told_and_started_anew(installation, monkeypatch):
+    monkeypatch.setattr(administration, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(daemon, "FIND_SECONDS", 1.0)
+    hung = daemon.read_endpoint(installation.endpoint_file)
+    os.kill(hung.pid, signal.SIGSTOP)
+    (about,) = events(administration.about(installation))
+    assert about.is_running
+    assert about.rows == (("Process", str(hung.pid)),)
+    assert "listens on" in about.log
+    with pytest.raises(DaemonHangs, match="press Restart in Filters"):
+        events(model_calls.list_all(installation))
+    assert events(administration.restart(installation)) == [Said("The daemon was started anew.")]
+    assert os.waitpid(hung.pid, 0)[1] == signal.SIGKILL
+    assert daemon.read_endpoint(installation.endpoint_file).pid != hung.pid
+    (about,) = events(administration.about(installation))
+    assert dict(about.rows)["Version"]
 
 
 def events(call):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, AsyncIterator, List, Optional, Tuple
 
 from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import __version__, client, daemon
-from plugin.client import DaemonError, DaemonUnreachable, Endpoint
+from plugin.client import DaemonError, DaemonHangs, DaemonUnreachable, Endpoint
 from plugin.daemon import Installation
 from plugin.quantities import duration_text, size_text
 from plugin.translation import _, ngettext
@@ -31,6 +32,7 @@ class About:
     log: str = ""
     can_unload: bool = False
     can_clear: bool = False
+    answers: bool = True
 
     @property
     def is_running(self) -> bool:
@@ -53,8 +55,14 @@ class Busy:
 
 async def about(installation: Installation) -> AsyncIterator[Any]:
     """About: how the daemon is, or that none runs; nothing is started."""
-    status = await _status(daemon.read_endpoint(installation.endpoint_file), LOG_LINES)
-    yield About() if status is None else _to_about(status)
+    endpoint = daemon.read_endpoint(installation.endpoint_file)
+    try:
+        status = await _status(endpoint, LOG_LINES)
+    except DaemonHangs:
+        assert endpoint is not None
+        yield _to_hanging(endpoint)
+    else:
+        yield About() if status is None else _to_about(status)
 
 
 async def unload(installation: Installation) -> AsyncIterator[Any]:
@@ -92,16 +100,20 @@ async def start(installation: Installation) -> AsyncIterator[Any]:
 
 
 async def restart(installation: Installation, even_if_busy: bool = False) -> AsyncIterator[Any]:
-    """Stop and start; Busy if edits wait or run, unless they are to be thrown away."""
+    """Stop and start; Busy if edits wait or run, unless they are to be thrown away. One that hangs is ended by force."""
     daemon.check_installed(installation)
     endpoint = daemon.read_endpoint(installation.endpoint_file)
-    status = await _status(endpoint)
-    if endpoint is not None and status is not None:
-        if not await _stops(endpoint, even_if_busy):
-            yield Busy(max(1, status.queue_length))
-            return
-        await _wait_for_end(installation, endpoint)
-    await daemon.start(installation)
+    hangs = False
+    try:
+        status = await _status(endpoint)
+        if endpoint is not None and status is not None:
+            if not await _stops(endpoint, even_if_busy):
+                yield Busy(max(1, status.queue_length))
+                return
+            await _wait_for_end(installation, endpoint)
+    except DaemonHangs:
+        hangs = True
+    await daemon.start(installation, replace=hangs)
     yield Said(_("The daemon was started anew."))
 
 
@@ -116,7 +128,7 @@ def _running(installation: Installation) -> Endpoint:
 
 
 async def _status(endpoint: Optional[Endpoint], log_lines: int = 0) -> Any:
-    """None: there is nobody. One that is there but does not answer in time is a DaemonError: it may be very busy."""
+    """None: there is nobody; DaemonHangs: there is one that does not answer."""
     if endpoint is None:
         return None
     request = rpc.GetStatusRequest(log_lines=log_lines)
@@ -124,10 +136,10 @@ async def _status(endpoint: Optional[Endpoint], log_lines: int = 0) -> Any:
         return await client.ask(
             endpoint, "GetStatus", request, rpc.GetStatusResponse, ANSWER_SECONDS
         )
-    except DaemonUnreachable as error:
-        if not isinstance(error.__cause__, asyncio.TimeoutError):
-            return None
-        raise DaemonError(_("The daemon does not answer: it is starting, or very busy.")) from error
+    except DaemonHangs:
+        raise
+    except DaemonUnreachable:
+        return None
 
 
 async def _stops(endpoint: Endpoint, even_if_busy: bool) -> bool:
@@ -149,6 +161,16 @@ async def _wait_for_end(installation: Installation, endpoint: Endpoint) -> None:
     raise DaemonError(
         _("The daemon does not end; its log tells why: {file}").format(file=endpoint.log_file)
     )
+
+
+def _to_hanging(endpoint: Endpoint) -> About:
+    note = _(
+        "The daemon does not answer: it is very busy, or it hangs. Restart ends it by force and starts it "
+        "anew; what it does is lost, no image changes."
+    )
+    lines = daemon.read_log(Path(endpoint.log_file))[-LOG_LINES:]
+    process = ((_("Process"), str(endpoint.pid)),)
+    return About(process, note, endpoint.log_file, "\n".join(lines), answers=False)
 
 
 def _to_about(status: Any) -> About:

@@ -24,6 +24,8 @@ CHUNK = 1 << 20  # bytes of pixels a message
 WINDOW = 1 << 24  # bytes in flight
 FOR_BENCHMARKS = "sd2"  # the family of models that no drag can use
 SERVICE = "/dragdiffusion.v1.DragDiffusion/"
+WATCH_SECONDS = 20.0  # between two looks, during a call, whether the daemon still answers
+ANSWER_SECONDS = 60.0  # that it may take then: it works, perhaps on a slow computer
 BROKEN = (StreamTerminatedError, ProtocolError, ConnectionError, OSError, asyncio.TimeoutError)
 
 STAGES = {
@@ -52,6 +54,10 @@ class DaemonUnreachable(DaemonError):
     """Nobody answers at the endpoint."""
 
 
+class DaemonHangs(DaemonUnreachable):
+    """Somebody is there, but does not answer in time."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where the daemon listens, from its endpoint file."""
@@ -60,6 +66,7 @@ class Endpoint:
     token: str
     version: str = ""
     log_file: str = ""
+    pid: int = 0
 
 
 async def prepare(endpoint: Endpoint, edit: Edit) -> AsyncIterator[Any]:
@@ -130,11 +137,21 @@ async def _connected(endpoint: Endpoint) -> AsyncIterator[_Calls]:
     else:
         host, _colon, port = endpoint.address.rpartition(":")
         channel = Channel(host.strip("[]"), int(port), config=window)
+    calls = _Calls(channel, {"authorization": f"Bearer {endpoint.token}"})
+    watch = asyncio.ensure_future(_watch(calls, channel))
     try:
-        yield _Calls(channel, {"authorization": f"Bearer {endpoint.token}"})
+        yield calls
     except GRPCError as error:
         _raise_sentence(error, endpoint)
     except BROKEN as error:
+        if isinstance(error, asyncio.TimeoutError) or watch.done():
+            raise DaemonHangs(
+                _(
+                    "The daemon does not answer: it is very busy, or it hangs. Wait a while, or press Restart "
+                    "in Filters ▸ Drag Edit: About the Daemon…."
+                )
+                + _log_sentence(endpoint)
+            ) from error
         raise DaemonUnreachable(
             _(
                 "The daemon does not answer any more; the image is as it was. Try again: the daemon is "
@@ -143,7 +160,22 @@ async def _connected(endpoint: Endpoint) -> AsyncIterator[_Calls]:
             + _log_sentence(endpoint)
         ) from error
     finally:
+        watch.cancel()
         channel.close()
+        await asyncio.gather(watch, return_exceptions=True)
+
+
+async def _watch(calls: _Calls, channel: Channel) -> None:
+    """Ends the connection, and itself, once the daemon answers nothing any more; a call alone would wait for ever."""
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        try:
+            await calls.get_status(ANSWER_SECONDS)
+        except asyncio.TimeoutError:
+            channel.close()
+            return
+        except (GRPCError, *BROKEN):
+            pass  # the call itself tells
 
 
 def _raise_sentence(error: GRPCError, endpoint: Endpoint) -> NoReturn:

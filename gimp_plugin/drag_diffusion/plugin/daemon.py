@@ -21,6 +21,7 @@ import shlex
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, AsyncIterator, Callable, Dict, List, Mapping, Optional, Tuple
@@ -28,12 +29,13 @@ from typing import Any, AsyncIterator, Callable, Dict, List, Mapping, Optional, 
 from google.protobuf.json_format import ParseError
 
 from plugin import client
-from plugin.client import DaemonError, DaemonUnreachable, Endpoint, RefusedRequest
+from plugin.client import DaemonError, DaemonHangs, DaemonUnreachable, Endpoint, RefusedRequest
 from plugin.edit_model import Edit, Progress
 from plugin.translation import _
 
 START_SECONDS = 180.0  # a cold disk and a slow computer: torch alone takes half a minute to import
 POLL_SECONDS = 0.2
+FIND_SECONDS = 20.0  # without an answer: it hangs
 PLUGIN_FOLDER = Path(__file__).resolve().parent.parent
 FLATPAK = Path("/.flatpak-info")  # there in Flatpak's sandbox only
 # GIMP's own Python, or an AppImage's libraries, must not reach the daemon's.
@@ -97,12 +99,14 @@ async def with_daemon(
 
 
 async def find(installation: Installation) -> Optional[Endpoint]:
-    """The daemon that runs, if one does and answers."""
+    """The daemon that runs, if one does; DaemonHangs if it does not answer."""
     endpoint = read_endpoint(installation.endpoint_file)
     if endpoint is None:
         return None
     try:
-        status = await client.get_status(endpoint)
+        status = await client.get_status(endpoint, FIND_SECONDS)
+    except DaemonHangs:
+        raise
     except DaemonUnreachable:
         return None
     client.check_version(status.version)
@@ -120,13 +124,18 @@ def check_installed(installation: Installation) -> None:
         )
 
 
-async def start(installation: Installation) -> Endpoint:
-    """Start the daemon and wait until it answers; DaemonError with the end of its log if it does not."""
+async def start(installation: Installation, *, replace: bool = False) -> Endpoint:
+    """Start the daemon and wait until it answers; DaemonError with the end of its log if it does not.
+
+    `replace`: the one that runs is ended by force first.
+    """
     check_installed(installation)
-    process = _spawn(installation)
+    process = _spawn(installation, ("--replace",) if replace else ())
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        endpoint = await find(installation)
+        endpoint = None
+        with suppress(DaemonHangs):  # it may take long to begin, and one that is replaced does hang
+            endpoint = await find(installation)
         if endpoint is not None:
             return endpoint
         if process.poll() not in (None, 0):
@@ -213,8 +222,9 @@ def read_endpoint(path: Path) -> Optional[Endpoint]:
             token=str(fields["token"]),
             version=str(fields.get("version", "")),
             log_file=str(fields.get("log_file", "")),
+            pid=int(fields.get("pid", 0)),
         )
-    except KeyError:
+    except (KeyError, TypeError, ValueError):
         return None
 
 
@@ -236,10 +246,10 @@ def _read_json(path: Path) -> Dict[str, Any]:
 # ---- the process -----------------------------------------------------------------------------------
 
 
-def _spawn(installation: Installation) -> "subprocess.Popen[bytes]":
+def _spawn(installation: Installation, options: Tuple[str, ...]) -> "subprocess.Popen[bytes]":
     """Start the daemon on its own: it outlives the plug-in, which GIMP ends after each call."""
     installation.log_file.parent.mkdir(parents=True, exist_ok=True)
-    command = list(installation.command)
+    command = [*installation.command, *options]
     try:
         with installation.log_file.open("wb") as log:
             return subprocess.Popen(
@@ -275,9 +285,13 @@ def _daemon_environment(environment: Mapping[str, str]) -> Dict[str, str]:
 
 
 def _last_line(log: Path) -> str:
-    try:
-        lines: List[str] = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        return ""
-    told = [line.strip() for line in lines if line.strip()]
+    told = [line.strip() for line in read_log(log) if line.strip()]
     return told[-1][:300] if told else ""
+
+
+def read_log(log: Path) -> List[str]:
+    """Its lines; none where it cannot be read."""
+    try:
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

@@ -135,7 +135,7 @@ class DaemonWindow:
         self._note = about.note
         self._show_log(about)
         self._refresh()
-        timing.note("daemon shown", is_running=about.is_running)
+        timing.note("daemon shown", is_running=about.is_running, answers=about.answers)
 
     def _show_log(self, about: About) -> None:
         self._log_file.set_text(about.log_file)
