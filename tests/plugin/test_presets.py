@@ -1,7 +1,7 @@
 import pytest
 
 from plugin.edit_model import EditError
-from plugin.presets import Presets
+from plugin.presets import Presets, apply
 
 
 def test_presets_are_there_the_next_time(tmp_path):
@@ -35,3 +35,14 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EditError, match=r"could not be saved in .*presets\.json"):
         Presets(tmp_path / "file" / "presets.json").save("a", {})
+
+
+def test_what_is_missing_or_cannot_be_stays_as_it_is():
+    class Config(dict):
+        get_property, set_property = dict.__getitem__, dict.__setitem__
+
+    config = Config(prompt=None, seed=3, mode="fast", steps=9)
+    apply(config, {"prompt": "a dog", "seed": "7", "mode": None, "steps": 5}, config)
+    assert config == {"prompt": "a dog", "seed": 3, "mode": "fast", "steps": 5}
+    apply(config, {"prompt": "a cat", "seed": 1}, ["seed"])
+    assert config == {"prompt": "a dog", "seed": 1, "mode": "fast", "steps": 5}

@@ -60,6 +60,7 @@ class DragDialog:
         self._background = Background(subject, config, lambda: self._points.drags, self._show_event)
         self._strip: Any = None  # of results, once there is one
         self._state = EDITING
+        self.has_dragged = False
         self._over: Optional[Part] = None  # the last preview
         self._handles = Handles(())
         self._build(procedure, config)
@@ -198,7 +199,7 @@ class DragDialog:
         except EditError as error:
             messages.show_error(error, self._dialog)
             return
-        self._state = WORKING
+        self._state, self.has_dragged = WORKING, True
         self._status.set_stage(_("Starting …"))
         self._refresh()
 

@@ -34,6 +34,7 @@ class GenerateDialog:
         self._arguments = {argument.name: argument for argument in procedure.get_arguments()}
         self._installation = daemon.read_installation()
         self._state = ASKING
+        self.has_generated = False
         self._picture: Optional[Picture] = None
         self._call: Optional[Call] = None
         self._listing: Optional[Call] = None
@@ -237,6 +238,7 @@ class GenerateDialog:
         self._image.clear()
         order, installation = read_order(self._config), self._installation
         self._state, self._picture = WORKING, None
+        self.has_generated = True
         self._say(_("Starting …"))
         self._refresh()
         self._call = Call(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, Iterable, List, Mapping
 
 from plugin.edit_model import EditError
 from plugin.translation import _
@@ -57,6 +57,16 @@ class Presets:
                     "give yourself leave to write there, then save again."
                 ).format(file=self._file, reason=error.strerror)
             ) from error
+
+
+def apply(config: Any, values: Values, names: Iterable[str]) -> None:
+    """Set these arguments of a procedure as they were saved; what is missing or cannot be stays as it is."""
+    for name in names:
+        value, now = values.get(name), config.get_property(name)
+        if isinstance(
+            value, str if now is None else type(now)
+        ):  # a text that was never set is None
+            config.set_property(name, value)
 
 
 def _read(file: Path) -> Dict[str, Values]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import traceback
 from contextlib import contextmanager
-from typing import Any, AsyncIterator, Callable, Iterator, List, Optional, Sequence
+from dataclasses import dataclass
+from typing import Any, AsyncIterator, Callable, Iterator, List, Sequence
 
 from gi.repository import Gimp, GLib, GObject
 
-from plugin import cutout, edit_model, image_io, re_edit, subject
+from plugin import cutout, edit_model, image_io, re_edit, subject, tried
 from plugin.edit_model import Edit, EditError, Progress
 from plugin.subject import Subject
 from plugin.translation import _
@@ -23,10 +24,13 @@ def run(procedure: Any, run_mode: Any, image: Any, drawables: Sequence[Any], con
 
     def edit(interactive: bool) -> bool:
         pointed_at = subject.gather(image, drawables)
-        if interactive:
-            with _words_of_its_making(pointed_at, config):
-                return _edit_in_window(procedure, config, pointed_at) is not None
-        return _edit_quietly(config, pointed_at)
+        if not interactive:
+            return _edit_quietly(config, pointed_at)
+        tried.recall(procedure, config)
+        with _words_of_its_making(pointed_at, config):
+            end = _edit_in_window(procedure, config, pointed_at)
+        tried.remember(procedure, config, end.was_tried, end.was_inserted)
+        return end.was_inserted
 
     return _told(procedure, run_mode, edit, _("Drag Edit"))
 
@@ -73,7 +77,11 @@ def run_generate(
 def _generate_in_window(procedure: Any, config: Any) -> Any:
     from plugin.generate_dialog import GenerateDialog
 
-    return GenerateDialog(procedure, config).run()
+    tried.recall(procedure, config)
+    window = GenerateDialog(procedure, config)
+    picture = window.run()
+    tried.remember(procedure, config, window.has_generated, picture is not None)
+    return picture
 
 
 def _generate(config: Any) -> Any:
@@ -96,10 +104,10 @@ def run_re_edit(
         drag_procedure, arguments = re_edit.make_drag(pointed_at, config)
         if not interactive:
             return _edit_quietly(arguments, pointed_at, replace=config.get_property("replace"))
-        replaced = _edit_in_window(drag_procedure, arguments, pointed_at)
-        if replaced is not None:
-            config.set_property("replace", replaced)  # and so does Repeat
-        return replaced is not None
+        end = _edit_in_window(drag_procedure, arguments, pointed_at)
+        if end.was_inserted:
+            config.set_property("replace", end.has_replaced)  # and so does Repeat
+        return end.was_inserted
 
     return _told(procedure, run_mode, edit, re_edit.TITLE)
 
@@ -136,18 +144,27 @@ def _start(interactive: bool) -> None:
     dialog.start()
 
 
-def _edit_in_window(procedure: Any, config: Any, pointed_at: Subject) -> Optional[bool]:
-    """The dialog does all but the last step; whether another layer was replaced, None where no layer was made."""
+@dataclass(frozen=True)
+class _End:
+    """How a window was left."""
+
+    was_tried: bool
+    was_inserted: bool = False
+    has_replaced: bool = False  # the layer that was edited again
+
+
+def _edit_in_window(procedure: Any, config: Any, pointed_at: Subject) -> _End:
+    """The dialog does all but the last step."""
     from plugin import dialog
 
     window = dialog.DragDialog(procedure, config, pointed_at)
     chosen = window.run()
     if chosen is None:
-        return None
+        return _End(window.has_dragged)
     done = chosen.done
     keep_points = config.get_property("keep-points") and window.has_new_points(done.edit)
     pointed_at.insert(done.edit, done.result, keep_points=keep_points, replace=chosen.replace)
-    return bool(chosen.replace)
+    return _End(True, True, chosen.replace)
 
 
 def _edit_quietly(config: Any, pointed_at: Subject, *, replace: bool = False) -> bool:

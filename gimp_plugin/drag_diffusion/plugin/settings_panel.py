@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, List, Tuple
 
 from gi.repository import Gimp, GObject, Gtk
 
 from plugin import messages, timing
 from plugin.edit_model import MODE_DEFAULT, EditError
-from plugin.presets import Presets, Values
+from plugin.presets import Presets, Values, apply
 from plugin.translation import _
 
 KEPT = (
@@ -187,7 +187,7 @@ class SettingsPanel:
 
     def _load(self, combo: Any) -> None:
         if combo.get_active() >= 0:  # chosen, not typed
-            apply(self._config, self._presets.get(combo.get_active_text()))
+            apply(self._config, self._presets.get(combo.get_active_text()), KEPT)
 
     def _save(self) -> None:
         values: Values = {name: self._config.get_property(name) for name in KEPT}
@@ -209,14 +209,6 @@ class SettingsPanel:
             messages.show_error(error, self.widget.get_toplevel())
         self._list_presets()
         self._preset_names.get_child().set_text("")
-
-
-def apply(config: Any, values: Dict[str, Any]) -> None:
-    """Set the arguments that a preset has; what it does not know or cannot be stays as it is."""
-    for name in KEPT:
-        value: Optional[Any] = values.get(name)
-        if value is not None and isinstance(value, type(config.get_property(name))):
-            config.set_property(name, value)
 
 
 def number_or_automatic(
