@@ -23,7 +23,10 @@ fresh=$(mktemp -d "$plugin/.vendor-XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
 "$python" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
     --target "$fresh" --only-binary=:all: --platform any --implementation py --abi none --python-version 3.9 \
-    --requirement "$requirements"
+    --requirement "$requirements" || {
+    echo "vendor.sh: the packages in $plugin/vendor are missing or out of date, and pip could not get them: see above." >&2
+    exit 1
+}
 mkdir "$fresh/dragdiffusion_rpc"
 cp "$root"/protos/dragdiffusion_rpc/{__init__,drag_pb2}.py "$fresh/dragdiffusion_rpc/"
 rm -rf "$fresh/bin"

@@ -11,8 +11,7 @@ PLUGIN = ROOT / "gimp_plugin" / "drag_diffusion"
 
 sys.path.insert(0, str(PLUGIN))
 sys.path.append(str(PLUGIN / "vendor"))
-if not (PLUGIN / "vendor" / "grpclib").is_dir():
-    subprocess.run([ROOT / "install" / "vendor.sh"], check=True)
+subprocess.run([ROOT / "install" / "vendor.sh"], check=True)  # at once where all is up to date
 
 
 @pytest.fixture
