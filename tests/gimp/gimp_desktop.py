@@ -214,7 +214,9 @@ def open_screen(gimp: Any, size: str = "1280x860") -> Iterator[Desktop]:
     number = next(n for n in range(first, first + 100) if _is_free(n))
     made = Desktop(gimp, f":{number}")
     try:
-        made.start("Xvfb", made.display, "-screen", "0", f"{size}x24", "-nolisten", "tcp")
+        # Without -noreset the screen begins anew when the first tool leaves it, and may lose the window manager.
+        screen = ("-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset")
+        made.start("Xvfb", made.display, *screen)
         wait(lambda: made.tool("xdotool", "getdisplaygeometry"), "the screen", 20)
         made.start("openbox")
         yield made
