@@ -126,11 +126,15 @@ class Desktop:
         place = ["mousemove", "--sync", str(x), str(y), "sleep", "0.2"]
         self.tool("xdotool", *place, *held, "click", str(button), *released, "sleep", "0.3")
 
+    def place(self, window: str) -> dict[str, int]:
+        """X, WIDTH, HEIGHT and others; Y counts the title twice."""
+        told = self.tool("xdotool", "getwindowgeometry", "--shell", window).splitlines()
+        return {name: int(value) for name, value in (line.split("=") for line in told)}
+
     def click_in(self, window: str, x: int, y: int) -> None:
         """At a place of a window; one that is negative counts from its right or lower edge."""
-        told = self.tool("xdotool", "getwindowgeometry", "--shell", window).splitlines()
-        size = dict(line.split("=") for line in told)
-        at = x % int(size["WIDTH"]), y % int(size["HEIGHT"])
+        place = self.place(window)
+        at = x % place["WIDTH"], y % place["HEIGHT"]
         move = ["mousemove", "--window", window, str(at[0]), str(at[1])]
         self.tool("xdotool", *move, "sleep", "0.3", "click", "1", "sleep", "0.3")
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from itertools import groupby
 
+import numpy as np
 import pytest
-from gimp_desktop import MAIN, PICTURE, WATCH, make_picture, wait
+from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, make_picture, wait
+from PIL import Image
 
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.models import catalogue
@@ -28,6 +31,14 @@ def open_window(gimp, desktop, prompt):
     return window
 
 
+def is_in_the_middle(shot, left):
+    """The wide picture has as much of the gray place above it as below."""
+    column = np.asarray(Image.open(OUTPUT / shot).convert("RGB"))[:, left + 128]
+    runs = [len(list(run)) for is_gray, run in groupby((column == 80).all(axis=1)) if is_gray]
+    above, below = (length for length in runs if length > 10)
+    return abs(above - below) <= 1
+
+
 def test_from_the_menu_to_a_layer_that_is_dragged(gimp, desktop, fake_daemon):
     make_picture(gimp.folder / "picture.png")
     desktop.open_gimp(PICTURE, WATCH)
@@ -44,6 +55,7 @@ def test_from_the_menu_to_a_layer_that_is_dragged(gimp, desktop, fake_daemon):
     desktop.press(window, "Return")  # Generate
     wait(lambda: desktop.times("result"), "the picture")
     desktop.screenshot("generate-picture.png")
+    assert is_in_the_middle("generate-picture.png", desktop.place(window)["X"])
     assert desktop.state()["layers"] == ["Landscape"]  # nothing is inserted yet
     desktop.button("a")  # Another seed
     desktop.button("g")

@@ -18,7 +18,7 @@ from plugin.viewport import Viewport
 
 NEAREST_FROM = 4.0  # zoom at which pixels are shown as squares
 CHECKS = (8, 0xFFB0B0B0, 0xFF909090)  # behind transparent parts: size and colours
-AROUND = 0x50505000  # around the layer: dark in the light and in the dark theme, as GIMP's own canvas may be
+AROUND = 0x505050FF  # around the layer: dark in the light and in the dark theme, as GIMP's own canvas may be
 SMALLEST = (320, 240)  # GTK pixels
 
 
@@ -252,6 +252,19 @@ def reduced(pixbuf: Any, scale: float) -> Part:
     """The layer made smaller."""
     width, height = (max(1, round(n * scale)) for n in (pixbuf.get_width(), pixbuf.get_height()))
     return Part(pixbuf.scale_simple(width, height, GdkPixbuf.InterpType.BILINEAR), 0, 0, scale)
+
+
+def in_square(pixbuf: Optional[Any], side: int, around: int = 0) -> Any:
+    """In the middle of a square, where GTK would put an icon into its place's corner. None: the empty square."""
+    square = GdkPixbuf.Pixbuf.new(GdkPixbuf.Colorspace.RGB, True, 8, side, side)
+    square.fill(around)
+    if pixbuf is None:
+        return square
+    width, height = pixbuf.get_width(), pixbuf.get_height()
+    left, top = (side - width) // 2, (side - height) // 2
+    where = (left, top, width, height, left, top, 1, 1)
+    pixbuf.composite(square, *where, GdkPixbuf.InterpType.NEAREST, 255)
+    return square
 
 
 def make_thumbnail(source: Part, over: Sequence[Part], side: int) -> Any:

@@ -10,8 +10,8 @@ from gi.repository import GdkPixbuf, Gtk
 from plugin import daemon, generating, messages, timing
 from plugin import dialog_widgets as parts
 from plugin.calls import Call
-from plugin.canvas_view import to_pixbuf
-from plugin.edit_model import Models, Progress, remaining_text
+from plugin.canvas_view import AROUND, in_square, to_pixbuf
+from plugin.edit_model import Models, PixelBuffer, Progress, remaining_text
 from plugin.generated_layer import read_order
 from plugin.generating import Picture
 from plugin.settings_panel import BOTH, key_target, number_or_automatic
@@ -73,9 +73,10 @@ class GenerateDialog:
         self._dialog = parts.make_window(_("Generate Layer"), HELP_PAGE)
         self._dialog.set_default_size(-1, -1)
         self._dialog.set_resizable(False)
-        self._image = Gtk.Image()
-        frame = Gtk.Frame(shadow_type=Gtk.ShadowType.IN)  # the window keeps its size
-        frame.set_size_request(SIDE + 4, SIDE + 4)
+        self._image = Gtk.Image(pixel_size=SIDE)
+        self._show_picture(None)
+        frame = Gtk.Frame(shadow_type=Gtk.ShadowType.IN, valign=Gtk.Align.START)
+        frame.set_size_request(SIDE + 4, SIDE + 4)  # the window keeps its size
         frame.add(self._image)
         self._image.get_accessible().set_name(_("The picture that was generated"))
         self._settings = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
@@ -235,7 +236,7 @@ class GenerateDialog:
     # ---- the picture
 
     def _generate(self) -> None:
-        self._image.clear()
+        self._show_picture(None)
         order, installation = read_order(self._config), self._installation
         self._state, self._picture = WORKING, None
         self.has_generated = True
@@ -257,7 +258,7 @@ class GenerateDialog:
         self._state = ASKING if self._picture is None else LOOKING
         if self._picture is not None:
             timing.note("result")
-            self._show_picture(self._picture)
+            self._show_picture(self._picture.pixels)
             self._say(
                 _("Drag Edit on its layer starts from how it was made, and so keeps its look."),
                 1.0,
@@ -270,12 +271,12 @@ class GenerateDialog:
         if error is not None:
             messages.show_error(error, self._dialog)
 
-    def _show_picture(self, picture: Picture) -> None:
-        pixels = picture.pixels
-        whole = to_pixbuf(pixels.width, pixels.height, pixels.rows, pixels.channels)
-        factor = self._image.get_scale_factor()
-        scale = SIDE * factor / max(pixels.width, pixels.height)
-        size = max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale))
-        small = whole.scale_simple(*size, GdkPixbuf.InterpType.BILINEAR)
-        self._image.set_from_gicon(small, Gtk.IconSize.DIALOG)
-        self._image.set_pixel_size(SIDE)
+    def _show_picture(self, pixels: Optional[PixelBuffer]) -> None:
+        """None: its empty place."""
+        side, small = SIDE * self._image.get_scale_factor(), None
+        if pixels is not None:
+            whole = to_pixbuf(pixels.width, pixels.height, pixels.rows, pixels.channels)
+            scale = side / max(pixels.width, pixels.height)
+            size = max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale))
+            small = whole.scale_simple(*size, GdkPixbuf.InterpType.BILINEAR)
+        self._image.set_from_gicon(in_square(small, side, AROUND), Gtk.IconSize.DIALOG)

@@ -7,7 +7,7 @@ from typing import Any, Callable, List, Optional
 from gi.repository import GLib, Gtk
 
 from plugin import messages, timing
-from plugin.canvas_view import Part, make_thumbnail, result_part
+from plugin.canvas_view import Part, in_square, make_thumbnail, result_part
 from plugin.session import Done
 from plugin.translation import _
 
@@ -75,8 +75,9 @@ class ResultStrip:
         button.set_mode(False)  # looks like a button
         factor = self._row.get_scale_factor()
         small = make_thumbnail(self._source, [part], SIDE * factor)
-        image = Gtk.Image.new_from_gicon(small, Gtk.IconSize.DIALOG)
-        image.set_pixel_size(max(small.get_width(), small.get_height()) // factor)
+        square = in_square(small, SIDE * factor)
+        image = Gtk.Image.new_from_gicon(square, Gtk.IconSize.DIALOG)
+        image.set_pixel_size(SIDE)
         button.add(image)
         name = _("Result {number}").format(number=len(self._results))
         button.set_tooltip_text(
