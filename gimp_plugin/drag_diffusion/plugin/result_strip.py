@@ -12,6 +12,9 @@ from plugin.session import Done
 from plugin.translation import _
 
 SIDE = 72  # GTK pixels of a picture
+# Of the one that is shown: the theme's own sign may be no more than a background that is a little darker.
+FRAME = Gtk.CssProvider()
+FRAME.load_from_data(b"button:checked { box-shadow: inset 0 0 0 2px currentColor; }")
 
 
 class ResultStrip:
@@ -79,6 +82,7 @@ class ResultStrip:
         image = Gtk.Image.new_from_gicon(square, Gtk.IconSize.DIALOG)
         image.set_pixel_size(SIDE)
         button.add(image)
+        button.get_style_context().add_provider(FRAME, Gtk.STYLE_PROVIDER_PRIORITY_APPLICATION)
         name = _("Result {number}").format(number=len(self._results))
         button.set_tooltip_text(
             _("{name}: show it; “Insert as layer” takes the one that is shown").format(name=name)
