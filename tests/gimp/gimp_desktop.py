@@ -195,11 +195,12 @@ def wait(probe: Callable[[], Any], what: str, seconds: float = 60) -> Any:
 
 
 @contextmanager
-def language(gimp: Any, code: str) -> Iterator[None]:
-    """As chosen in GIMP's preferences."""
+def language(gimp: Any, code: str, scheme: str = "dark") -> Iterator[None]:
+    """And the theme's colours, as chosen in GIMP's preferences."""
     gimprc = gimp.folder / "profile" / "gimprc"
     usual = gimprc.read_text(encoding="utf-8")
-    gimprc.write_text(f'{usual}(language "{code}")\n', encoding="utf-8")
+    chosen = f'(language "{code}")\n(theme-color-scheme {scheme})\n'
+    gimprc.write_text(usual + chosen, encoding="utf-8")
     try:
         yield
     finally:

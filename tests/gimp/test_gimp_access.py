@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 from fakes_plugin.fake_daemon import FakeDaemon
-from gimp_desktop import PICTURE, language, make_picture, open_screen, wait
+from gimp_desktop import OUTPUT, PICTURE, language, make_picture, open_screen, wait
 
 PLUGIN = Path(__file__).resolve().parents[2] / "gimp_plugin" / "drag_diffusion"
 pytestmark = pytest.mark.slow
 
 SHOW_ALL = """
-find_plugin(sys.path[0])
+FOLDER = sys.path[0]
+find_plugin(FOLDER)
 from plugin import daemon_window, dialog, generate_dialog, messages, subject
 from plugin import dialog_widgets as parts
 from plugin.edit_model import EditError
@@ -31,26 +32,31 @@ opened = dialog.DragDialog(procedure, config, subject.gather(image, [layer]))
 window = opened._dialog
 
 
+def tell(name, window):
+    take_shot(f"{FOLDER}/window {name}.png")
+    result[name] = look_at(window)
+
+
 def steps():
     yield lambda: opened._background.is_prepared
     expand_all(window)
     yield pause(1)
-    result["at points"] = look_at(window)
+    tell("at points", window)
     window.response(parts.DRAG)
     yield lambda: opened._state == parts.WORKING
-    result["at work"] = look_at(window)
+    tell("at work", window)
     yield lambda: opened._state == parts.LOOKING
     yield pause(1)
-    result["at a result"] = look_at(window)
+    tell("at a result", window)
     GLib.idle_add(opened._show_daemon)
     yield lambda: len(access_keys(top_window())) == 5  # it has been asked
-    result["daemon"] = look_at(top_window())
+    tell("daemon", top_window())
     top_window().response(Gtk.ResponseType.CLOSE)
     yield pause(0.5)
     GLib.idle_add(opened._manage_models, config)
     yield lambda: len(focusable(top_window())) > 2  # the list has come
     yield pause(0.5)
-    result["models"] = look_at(top_window())
+    tell("models", top_window())
     top_window().response(Gtk.ResponseType.CLOSE)
     yield pause(0.5)
     making = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion-generate")
@@ -65,24 +71,24 @@ def steps():
     yield pause(1)
     expand_all(generating._dialog)
     yield pause(1)
-    result["generate"] = look_at(generating._dialog)
+    tell("generate", generating._dialog)
     generating._dialog.response(generate_dialog.GENERATE)
     yield lambda: generating._state == generate_dialog.WORKING
-    result["generating"] = look_at(generating._dialog)
+    tell("generating", generating._dialog)
     yield lambda: generating._state == generate_dialog.LOOKING
-    result["generated"] = look_at(generating._dialog)
+    tell("generated", generating._dialog)
     generating._dialog.response(parts.CLOSE)
     yield pause(0.5)
     GLib.idle_add(lambda: messages.show_error(EditError("It cannot be done."), window))
     yield pause(1)
     expand_all(top_window())
     yield pause(1)
-    result["error"] = look_at(top_window())
+    tell("error", top_window())
     top_window().response(Gtk.ResponseType.CLOSE)
     yield pause(0.5)
     window.response(parts.CLOSE)
     yield pause(1)
-    result["question"] = look_at(top_window())
+    tell("question", top_window())
     top_window().response(Gtk.ResponseType.OK)
 
 
@@ -103,12 +109,16 @@ WINDOWS = (
 )
 
 
-@pytest.fixture(scope="module", params=["", "de", "zh_CN"], ids=["en", "de", "zh_CN"])
+LANGUAGES = {"": "dark", "de": "light", "zh_CN": "gray"}  # each in other colours
+
+
+@pytest.fixture(scope="module", params=LANGUAGES, ids=["en", "de", "zh_CN"])
 def windows(request, gimp):
-    """What was found in each of our windows, in each language."""
+    """What was found in each of our windows, in each language; and what they look like."""
     make_picture(gimp.folder / "picture.png")
     shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
-    with FakeDaemon() as daemon, language(gimp, request.param):
+    theme = LANGUAGES[request.param]
+    with FakeDaemon() as daemon, language(gimp, request.param, theme):
         gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
         for desktop in open_screen(gimp):
             desktop.open_gimp("from widgets import *", PICTURE, SHOW_ALL)
@@ -117,6 +127,9 @@ def windows(request, gimp):
             finally:
                 desktop.screenshot("access.png")  # where it stopped
     gimp.endpoint_file.unlink(missing_ok=True)
+    for shot in gimp.folder.glob("window *.png"):
+        name = "-".join([*shot.stem.split(), request.param or "en", theme])
+        shutil.move(shot, OUTPUT / f"{name}.png")
     return {**told, "language": request.param}
 
 
@@ -143,6 +156,13 @@ def test_no_two_have_one_access_key(windows, name):
 @pytest.mark.parametrize("name", WINDOWS)
 def test_nothing_is_cut_off(windows, name):
     assert not windows[name]["cut off"]
+
+
+@pytest.mark.parametrize("name", ["at points", "generate"])
+def test_the_fields_begin_in_one_column(windows, name):
+    columns = windows[name]["columns"]
+    assert len(columns) >= 4
+    assert len(set(columns.values())) == 1, columns
 
 
 @pytest.mark.parametrize("name", WINDOWS)

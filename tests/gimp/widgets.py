@@ -3,6 +3,7 @@
 The windows are opened in the process of the test's script, by the plug-in's own modules, so that their widgets are in reach.
 """
 
+import subprocess
 import sys
 
 import gi
@@ -75,7 +76,26 @@ def texts(window):
 def cut_off(window):
     """What does not fit in and ends in dots."""
     labels = [widget for widget in all_widgets(window) if isinstance(widget, Gtk.Label)]
-    return [label.get_text() for label in labels if label.get_layout().is_ellipsized()]
+    texts = [label.get_text() for label in labels if label.get_layout().is_ellipsized()]
+    entries = [widget for widget in all_widgets(window) if isinstance(widget, Gtk.Entry)]
+    return texts + [entry.get_placeholder_text() for entry in entries if not shows_hint(entry)]
+
+
+def shows_hint(entry):
+    """Whether there is room for what an empty entry says."""
+    needed = entry.create_pango_layout(entry.get_placeholder_text() or "").get_pixel_size()[0]
+    return needed <= entry.get_allocated_width() - 2 * entry.get_layout_offsets()[0]
+
+
+def field_columns(window):
+    """Where the fields begin that have a label before them."""
+    labels = [widget for widget in all_widgets(window) if isinstance(widget, Gtk.Label)]
+    fields = [(label, label.get_mnemonic_widget()) for label in labels]
+    return {
+        label.get_text(): field.translate_coordinates(window, 0, 0)[0]
+        for label, field in fields
+        if field is not None and not label.is_ancestor(field)
+    }
 
 
 def access_keys(window):
@@ -102,6 +122,13 @@ def reached_by_tab(window):
     return reached
 
 
+def take_shot(file):
+    """Of the whole screen, once everything is drawn."""
+    while Gtk.events_pending():
+        Gtk.main_iteration()
+    subprocess.run(["import", "-window", "root", file], check=True)
+
+
 def look_at(window):
     """All of this about a window."""
     reached = reached_by_tab(window)
@@ -113,6 +140,7 @@ def look_at(window):
         "keys": access_keys(window),
         "texts": texts(window),
         "cut off": cut_off(window),
+        "columns": field_columns(window),
     }
 
 

@@ -14,7 +14,7 @@ from plugin.translation import _
 
 GAP = 6
 MARGIN = 12
-SIZE = (980, 680)  # of the window at first, GTK pixels
+SIZE = (1040, 680)  # of the window at first, GTK pixels
 EDITING, WORKING, LOOKING = range(3)  # the dialog's states: at points, at a drag, at a result
 DRAG, TAKE, STOP, AGAIN, REPLACE = range(1, 6)  # responses; Insert is OK
 INSERT = int(Gtk.ResponseType.OK)

@@ -79,6 +79,7 @@ class GenerateDialog:
         frame.set_size_request(SIDE + 4, SIDE + 4)  # the window keeps its size
         frame.add(self._image)
         self._image.get_accessible().set_name(_("The picture that was generated"))
+        self._labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)  # one column
         self._settings = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
         self._settings.pack_start(self._main_rows(), False, False, 0)
         self._settings.pack_start(self._advanced(), False, False, 0)
@@ -156,6 +157,7 @@ class GenerateDialog:
             label = Gtk.Label.new_with_mnemonic(argument.nick)
             label.set_mnemonic_widget(key_target(widget))
             label.set_xalign(0)
+            self._labels.add_widget(label)
             widget.set_tooltip_text(argument.blurb)
             widget.set_hexpand(True)
             grid.attach(label, 0, row, 1, 1)

@@ -47,6 +47,7 @@ class SettingsPanel:
         self._config, self._presets = config, presets
         self._manage_models = manage_models
         self._arguments = {argument.name: argument for argument in procedure.get_arguments()}
+        self._labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)  # one column
         self.widget = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=2 * GAP)
         self.widget.pack_start(self._preset_row(), False, False, 0)
         for row in self._main_rows(has_selection):
@@ -97,10 +98,14 @@ class SettingsPanel:
         return self._row(name, number_or_automatic(self._config, self._arguments[name]))
 
     def _label(self, name: str, widget: Any) -> Any:
-        label = Gtk.Label.new_with_mnemonic(self._arguments[name].nick)
-        label.set_mnemonic_widget(key_target(widget))
-        label.set_xalign(0)
         widget.set_tooltip_text(self._arguments[name].blurb)
+        return self._label_of(key_target(widget), self._arguments[name].nick)
+
+    def _label_of(self, widget: Any, text: str) -> Any:
+        label = Gtk.Label.new_with_mnemonic(text)
+        label.set_mnemonic_widget(widget)
+        label.set_xalign(0)
+        self._labels.add_widget(label)
         return label
 
     # ---- widgets
@@ -121,9 +126,10 @@ class SettingsPanel:
     def _models(self) -> Any:
         self._model_names = Gtk.ComboBoxText.new_with_entry()
         entry = self._model_names.get_child()
-        entry.set_width_chars(12)
+        default = _("the daemon's default")
+        entry.set_width_chars(max(12, len(default)))
         entry.set_activates_default(True)
-        entry.set_placeholder_text(_("the daemon's default"))
+        entry.set_placeholder_text(default)
         self._config.bind_property("model", entry, "text", BOTH)
         messages.give_name(self._model_names, _("List of models"))
         button = Gtk.Button(label=_("Models …"))
@@ -160,10 +166,8 @@ class SettingsPanel:
         entry.set_width_chars(9)
         self._preset_names.connect("changed", self._load)
         messages.give_name(self._preset_names, _("List of presets"))
-        label = Gtk.Label.new_with_mnemonic(_("Pr_esets"))
-        label.set_mnemonic_widget(entry)
         box = Gtk.Box(spacing=GAP)
-        box.pack_start(label, False, False, 0)
+        box.pack_start(self._label_of(entry, _("Pr_esets")), False, False, 0)
         box.pack_start(self._preset_names, True, True, 0)
         for label, tooltip, act in (
             (_("_Save"), _("Save the settings under this name"), self._save),
