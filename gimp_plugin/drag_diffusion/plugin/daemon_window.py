@@ -43,8 +43,8 @@ class DaemonWindow:
         self._build()
 
     def run(self) -> None:
+        self._refresh()  # first: with all buttons the window would be wide
         self._dialog.show_all()
-        self._refresh()
         self._look_again()
         timer = GLib.timeout_add(REFRESH_MILLISECONDS, self._look_again)
         acts: Dict[int, Callable[[], None]] = {
@@ -116,6 +116,9 @@ class DaemonWindow:
         self._log_box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
         self._log_box.pack_start(head, False, False, 0)
         self._log_box.pack_start(self._log_window, True, True, 0)
+        self._log_box.show_all()
+        self._log_box.set_no_show_all(True)
+        self._log_box.hide()  # until it is known that there is one
         return self._log_box
 
     def _show(self, about: About) -> None:
