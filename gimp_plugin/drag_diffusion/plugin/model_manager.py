@@ -204,27 +204,28 @@ class ModelManager:
                 self._config.set_property("model", "")  # the daemon's default
 
     def _end_action(self, act: Any, error: Optional[BaseException]) -> None:
-        name, self._busy, self._action = self._busy, "", None
+        title = self._rows[self._busy].title if self._busy in self._rows else self._busy
+        self._busy, self._action = "", None
         if error is not None:
             self._say("")
             GLib.idle_add(self._show_error, error)
         elif self._was_cancelled:
             self._say(_("Cancelled; what has arrived is kept."))
         elif act is model_calls.download:
-            self._say(_("{name} is downloaded, and every file has its hash.").format(name=name))
+            self._say(_("{name} is downloaded, and every file has its hash.").format(name=title))
             self._other.set_text("")
         elif act is model_calls.verify:
-            self._say_verified(name)
+            self._say_verified(title)
         self._refresh()
         self._list()
 
-    def _say_verified(self, name: str) -> None:
+    def _say_verified(self, title: str) -> None:
         if self._damaged:
             self._say(
-                _("{name} is damaged; Repair downloads again what is wrong.").format(name=name)
+                _("{name} is damaged; Repair downloads again what is wrong.").format(name=title)
             )
         else:
-            self._say(_("{name} is whole: every file has its hash.").format(name=name))
+            self._say(_("{name} is whole: every file has its hash.").format(name=title))
 
     def _show_error(self, error: BaseException) -> bool:
         messages.show_error(error, self._dialog)

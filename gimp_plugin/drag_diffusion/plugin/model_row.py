@@ -39,6 +39,10 @@ class ModelRow:
         self.widget.pack_start(self._button_box(act), False, False, 0)
         self.show_idle(True)
 
+    @property
+    def title(self) -> str:
+        return self._model.title
+
     def show_idle(self, can_act: bool) -> None:
         """Nothing happens to this model; `can_act`: nor to another."""
         model = self._model
