@@ -184,7 +184,7 @@ def make_keep_button(config: Any) -> Any:
 
 
 def make_daemon_button(act: Callable[[], None]) -> Any:
-    button = Gtk.Button.new_with_mnemonic(_("About t_he daemon …"))
+    button = Gtk.Button.new_with_mnemonic(_("About t_he daemon…"))
     button.set_tooltip_text(_("Its device, model, memory and log; unload it or start it anew"))
     button.set_halign(Gtk.Align.START)
     button.connect("clicked", lambda _button: act())

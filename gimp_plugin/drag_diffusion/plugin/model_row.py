@@ -132,7 +132,7 @@ class ModelRow:
             (USE, _("Use it"), _("Drag with this model from now on")),
             (DOWNLOAD, load, tooltip),
             (VERIFY, _("Verify"), _("Compare every file with its hash")),
-            (REMOVE, _("Remove …"), _("Delete it from the disk; it can be downloaded again")),
+            (REMOVE, _("Remove…"), _("Delete it from the disk; it can be downloaded again")),
             (CANCEL, _("Cancel"), _("Stop; what has arrived is kept")),
         ):
             button = Gtk.Button(label=_("In use") if name == USE and self._is_used else label)

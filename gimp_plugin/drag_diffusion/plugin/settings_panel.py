@@ -132,7 +132,7 @@ class SettingsPanel:
         entry.set_placeholder_text(default)
         self._config.bind_property("model", entry, "text", BOTH)
         messages.give_name(self._model_names, _("List of models"))
-        button = Gtk.Button(label=_("Models …"))
+        button = Gtk.Button(label=_("Models…"))
         button.set_tooltip_text(_("Which model is right for what; download, verify, remove"))
         button.connect("clicked", lambda _button: self._manage_models())
         box = Gtk.Box(spacing=GAP)
