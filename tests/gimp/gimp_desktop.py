@@ -160,7 +160,6 @@ class Desktop:
         time.sleep(0.7)  # let it be drawn
         shot = self.gimp.folder / "shot.png"
         self.tool("import", "-window", "root", str(shot))
-        OUTPUT.mkdir(exist_ok=True)
         shutil.copy(shot, OUTPUT / name)
 
     def state(self) -> dict[str, Any]:
@@ -211,6 +210,7 @@ def language(gimp: Any, code: str, scheme: str = "dark") -> Iterator[None]:
 
 
 def open_screen(gimp: Any, size: str = "1280x860") -> Iterator[Desktop]:
+    OUTPUT.mkdir(exist_ok=True)
     # No last values of another test: they would take the place of those that this one passes.
     shutil.rmtree(gimp.folder / "profile" / "plug-in-settings", ignore_errors=True)
     shutil.rmtree(gimp.folder / "config", ignore_errors=True)
