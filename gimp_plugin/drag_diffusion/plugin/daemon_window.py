@@ -104,8 +104,7 @@ class DaemonWindow:
         self._log = Gtk.TextView(editable=False, monospace=True, cursor_visible=False)
         messages.give_name(self._log, _("The end of the daemon's log"))
         self._log.set_wrap_mode(Gtk.WrapMode.WORD_CHAR)
-        for side in ("left", "right", "top", "bottom"):
-            getattr(self._log, f"set_{side}_margin")(GAP)
+        messages.set_margins(self._log)
         self._log_window = Gtk.ScrolledWindow(
             shadow_type=Gtk.ShadowType.IN,
             can_focus=False,

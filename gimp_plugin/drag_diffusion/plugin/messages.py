@@ -14,20 +14,14 @@ from plugin.translation import DOMAIN, _
 
 COPY = 1  # response of the button
 WIDTH = 62  # characters
+GAP = 6
 
 
 def show_error(error: BaseException, parent: Any = None, title: str = "") -> None:
     """Tell the user, under this title or the parent's; returns when the window is closed."""
     title = title or parent.get_title()
     sentence, step = explain(error, title)
-    dialog = Gtk.MessageDialog(
-        transient_for=parent,
-        modal=True,
-        message_type=Gtk.MessageType.WARNING,
-        text=sentence,
-        secondary_text=step,
-    )
-    dialog.set_title(title)
+    dialog = _make_message(Gtk.MessageType.WARNING, sentence, step, parent, title)
     details = describe(error, title)
     dialog.get_message_area().pack_start(_details(details), True, True, 0)
     dialog.add_button(_("C_opy details"), COPY)
@@ -68,19 +62,21 @@ def describe(error: BaseException, title: str) -> str:
 
 
 def confirm(question: str, more: str, yes: str, parent: Any) -> bool:
-    dialog = Gtk.MessageDialog(
-        transient_for=parent,
-        modal=True,
-        message_type=Gtk.MessageType.QUESTION,
-        text=question,
-        secondary_text=more,
-    )
-    dialog.set_title(parent.get_title())
+    dialog = _make_message(Gtk.MessageType.QUESTION, question, more, parent, parent.get_title())
     dialog.add_button(_("_Go back"), Gtk.ResponseType.CANCEL)
     dialog.add_button(yes, Gtk.ResponseType.OK)
     confirmed = dialog.run() == Gtk.ResponseType.OK
     dialog.destroy()
     return confirmed
+
+
+def _make_message(kind: Any, sentence: str, more: str, parent: Any, title: str) -> Any:
+    dialog = Gtk.MessageDialog(
+        transient_for=parent, modal=True, message_type=kind, text=sentence, secondary_text=more
+    )
+    dialog.set_title(title)
+    dialog.get_message_area().set_margin_top(GAP)
+    return dialog
 
 
 def offer_help(dialog: Any, page: str) -> None:
@@ -113,13 +109,25 @@ def give_name(widget: Any, name: str, description: str = "") -> None:
 def _details(text: str) -> Any:
     view = Gtk.TextView(editable=False, monospace=True, wrap_mode=Gtk.WrapMode.WORD_CHAR)
     view.get_buffer().set_text(text)
+    set_margins(view)
     give_name(view, _("Details"))
-    window = Gtk.ScrolledWindow(min_content_height=140, min_content_width=460, can_focus=False)
+    window = Gtk.ScrolledWindow(
+        shadow_type=Gtk.ShadowType.IN,
+        min_content_height=140,
+        min_content_width=460,
+        can_focus=False,
+    )
     window.add(view)
     expander = Gtk.Expander(label=_("Details"))
     expander.add(window)
     expander.show_all()
     return expander
+
+
+def set_margins(view: Any) -> None:
+    """Round the text of a text view."""
+    for side in ("left", "right", "top", "bottom"):
+        getattr(view, f"set_{side}_margin")(GAP)
 
 
 def copy(text: str) -> None:
