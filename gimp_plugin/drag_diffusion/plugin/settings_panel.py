@@ -29,6 +29,10 @@ SENTENCES = {  # where those of the arguments are for scripts
     ),
     "max-drag-steps": _("Iterations at most: raise it if a point does not arrive."),
 }
+STARTS = {
+    "lora-steps": 80,
+    "max-drag-steps": 30,
+}  # Stable Diffusion 1.5's own, in the standard method
 WIDTH = 38  # characters of a sentence
 
 
@@ -95,7 +99,8 @@ class SettingsPanel:
         return _with_sentence(box, SENTENCES.get(name) or self._arguments[name].blurb)
 
     def _number_row(self, name: str) -> Any:
-        return self._row(name, number_or_automatic(self._config, self._arguments[name]))
+        spec, start = self._arguments[name], STARTS[name]
+        return self._row(name, number_or_automatic(self._config, spec, start=start))
 
     def _label(self, name: str, widget: Any) -> Any:
         widget.set_tooltip_text(self._arguments[name].blurb)
@@ -223,11 +228,13 @@ def number_or_automatic(
     step: float = 10,
     start: float = 0,
 ) -> Any:
-    """A number that can be left to the daemon: the argument is `automatic` then. It starts at `start`."""
+    """A number that can be left to the daemon: the argument is `automatic` then. It starts at `start`, and is
+    hidden till then: nobody should think that it counts."""
     box = Gtk.Box(spacing=GAP)
     check = Gtk.CheckButton.new_with_label(_("automatic"))
     spin = Gtk.SpinButton.new_with_range(smallest, spec.maximum, step)
     spin.set_value(start)
+    spin.set_no_show_all(True)
     messages.give_name(spin, Gtk.Label.new_with_mnemonic(spec.nick).get_text())
     spin.set_width_chars(5)
     box.pack_start(check, False, False, 0)
@@ -236,7 +243,7 @@ def number_or_automatic(
     def read(*_event: Any) -> None:
         value = config.get_property(spec.name)
         check.set_active(value == automatic)
-        spin.set_sensitive(value != automatic)
+        spin.set_visible(value != automatic)
         if value != automatic:
             spin.set_value(value)
 
