@@ -109,6 +109,8 @@ WINDOWS = (
 )
 
 
+SMALL_SCREEN = (1366, 768)
+FRAME = 48  # what a desktop's bar and a window's title take
 LANGUAGES = {"": "dark", "de": "light", "zh_CN": "gray"}  # each in other colours
 
 
@@ -120,7 +122,7 @@ def windows(request, gimp):
     theme = LANGUAGES[request.param]
     with FakeDaemon() as daemon, language(gimp, request.param, theme):
         gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
-        for desktop in open_screen(gimp):
+        for desktop in open_screen(gimp, "x".join(map(str, SMALL_SCREEN))):
             desktop.open_gimp("from widgets import *", PICTURE, SHOW_ALL)
             try:
                 told = wait(desktop.state, "all windows", 120)
@@ -156,6 +158,13 @@ def test_no_two_have_one_access_key(windows, name):
 @pytest.mark.parametrize("name", WINDOWS)
 def test_nothing_is_cut_off(windows, name):
     assert not windows[name]["cut off"]
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_it_fits_on_a_small_screen(windows, name):
+    width, height = windows[name]["size"]
+    assert width <= SMALL_SCREEN[0]
+    assert height <= SMALL_SCREEN[1] - FRAME
 
 
 @pytest.mark.parametrize("name", ["at points", "generate"])

@@ -141,6 +141,7 @@ def look_at(window):
         "texts": texts(window),
         "cut off": cut_off(window),
         "columns": field_columns(window),
+        "size": list(window.get_size()),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Tuple
 
-from gi.repository import Atk, GimpUi, Gtk, Pango
+from gi.repository import Atk, Gdk, GimpUi, Gtk, Pango
 
 from plugin import messages
 from plugin.canvas_input import CanvasInput, make_button
@@ -14,7 +14,8 @@ from plugin.translation import _
 
 GAP = 6
 MARGIN = 12
-SIZE = (1040, 680)  # of the window at first, GTK pixels
+SIZE = (1040, 780)  # of the window at first, GTK pixels: all settings can be seen
+FRAME = 60  # GTK pixels of a window's title and edges
 EDITING, WORKING, LOOKING = range(3)  # the dialog's states: at points, at a drag, at a result
 DRAG, TAKE, STOP, AGAIN, REPLACE = range(1, 6)  # responses; Insert is OK
 INSERT = int(Gtk.ResponseType.OK)
@@ -166,7 +167,9 @@ def _line() -> Any:
 
 def make_window(title: str, help_page: str) -> Any:
     dialog = GimpUi.Dialog(title=title, role="drag-diffusion")
-    dialog.set_default_size(*SIZE)
+    display = Gdk.Display.get_default()
+    monitor = display.get_primary_monitor() or display.get_monitor(0)
+    dialog.set_default_size(SIZE[0], min(SIZE[1], monitor.get_workarea().height - FRAME))
     messages.offer_help(dialog, help_page)
     return dialog
 
@@ -222,5 +225,15 @@ def lay_out(left: Any, settings: Any, *below: Any) -> Any:
     box = Gtk.Box(spacing=MARGIN)
     box.set_border_width(MARGIN)
     box.pack_start(left, True, True, 0)
-    box.pack_start(right, False, False, 0)
+    box.pack_start(_scrolled(right), False, False, 0)
     return box
+
+
+def _scrolled(settings: Any) -> Any:
+    """On a small screen."""
+    scrolled = Gtk.ScrolledWindow(
+        hscrollbar_policy=Gtk.PolicyType.NEVER, overlay_scrolling=False, can_focus=False
+    )
+    scrolled.add(settings)
+    scrolled.get_child().set_shadow_type(Gtk.ShadowType.NONE)
+    return scrolled
