@@ -110,7 +110,9 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
             device_memory_free_bytes=18_200_000_000,
             process_memory_bytes=1_400_000_000,
             loaded_model=self.loaded_model,
-            memory_plan="needs 3.6 GB at most; nothing is saved" if self.loaded_model else "",
+            memory_plan="about 3.6 GiB needed, 17.1 GiB available: nothing has to be saved"
+            if self.loaded_model
+            else "",
             queue_length=self.busy,
             prepared_images=2 if self.loaded_model else 0,
             prepared_bytes=64_000_000 if self.loaded_model else 0,
