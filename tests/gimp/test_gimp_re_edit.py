@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 
 DRAGGED = """
@@ -101,6 +103,7 @@ def test_the_layer_in_its_place_looks_and_stands_as_it_did(gimp, fake_daemon):
         return [
             layer.get_name(), layer.get_opacity(), layer.get_mode() == Gimp.LayerMode.MULTIPLY,
             layer.get_visible(), layer.get_color_tag() == Gimp.ColorTag.RED, layer.get_lock_alpha(),
+            layer.get_lock_position(), layer.get_lock_visibility(),
             list(layer.get_offsets()), layer.get_parent().get_name(),
             bytes(layer.get_parasite("mine").get_data()).decode()]
     group = Gimp.GroupLayer.new(image, "Group")
@@ -109,6 +112,7 @@ def test_the_layer_in_its_place_looks_and_stands_as_it_did(gimp, fake_daemon):
     top = new_layer(image, "Top", parent=group)
     old.set_name("Mine"); old.set_opacity(40); old.set_mode(Gimp.LayerMode.MULTIPLY)
     old.set_visible(False); old.set_color_tag(Gimp.ColorTag.RED); old.set_lock_alpha(True)
+    old.set_lock_position(True); old.set_lock_visibility(True)
     old.attach_parasite(Gimp.Parasite.new("mine", Gimp.PARASITE_PERSISTENT, b"kept"))
     mask = old.create_mask(Gimp.AddMaskType.WHITE)
     old.add_mask(mask)
@@ -139,6 +143,78 @@ def test_the_layer_in_its_place_looks_and_stands_as_it_did(gimp, fake_daemon):
     assert told["is_new"]
 
 
+@pytest.mark.parametrize("change", ["", "old.resize(20, 30, -9, -3)", "old.resize(99, 70, 9, 3)"])
+def test_the_layer_in_its_place_has_the_old_ones_filters(gimp, fake_daemon, change):
+    del fake_daemon
+    told = again(
+        gimp,
+        f"""
+        def filters():
+            (old, *_rest) = image.get_layers()
+            return [
+                [f.get_operation_name(), f.get_name(), f.get_opacity(), f.get_visible(),
+                 f.get_config().get_property("std-dev-x")] for f in old.get_filters()]
+        result["first"] = describe(image)
+        Gimp.Selection.none(image)  # a filter is limited to what is selected
+        for name, visible in (("Soft", True), ("Unseen", False)):
+            blur = Gimp.DrawableFilter.new(old, "gegl:gaussian-blur", name)
+            blur.get_config().set_property("std-dev-x", 3.5 if visible else 2.0)
+            blur.set_opacity(0.25)
+            blur.set_visible(visible)
+            old.append_filter(blur)
+            blur.update()
+        def shown():
+            seen = Gimp.Layer.new_from_visible(image, image, "Seen")
+            return digest(seen), seen.delete()
+        result["shown"] = [shown()]
+        {change}
+        result["before"] = filters()
+        """,
+        """
+        result["after"] = filters()
+        result["shown"].append(shown())
+        new.get_filters()[1].set_visible(False)
+        new.get_filters()[1].update()
+        result["shown"].append(shown())
+        result["layers"] = describe(image)
+        """,
+    )
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["before"] == [
+        ["gegl:gaussian-blur", "Unseen", 0.25, False, 2.0],
+        ["gegl:gaussian-blur", "Soft", 0.25, True, 3.5],
+    ]
+    assert told["after"] == told["before"]
+    before, after, without_filter = told["shown"]
+    assert after == before != without_filter
+    assert told["layers"] == told["first"]  # the fake daemon's pixels are the same
+
+
+def test_a_layer_without_alpha_and_its_mask_are_made_to_fit(gimp, fake_daemon):
+    del fake_daemon
+    told = again(
+        gimp,
+        """
+        result["first"] = describe(image)
+        old.flatten()
+        mask = old.create_mask(Gimp.AddMaskType.BLACK)
+        old.add_mask(mask)
+        old.resize(20, 30, -9, -3)
+        """,
+        """
+        width = new.get_width()
+        shown = new.get_mask().get_buffer()
+        def corner(x, y):
+            return shown.get(Gegl.Rectangle.new(x, y, 1, 1), 1.0, "Y u8", Gegl.AbyssPolicy.NONE)[0]
+        result["mask"] = [corner(8, 3), corner(9, 2), corner(9, 3), corner(28, 32), corner(29, 32)]
+        result["layers"] = describe(image)
+        """,
+    )
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["layers"] == told["first"]
+    assert told["mask"] == [255, 255, 0, 0, 255]  # the old one's where that lies, else none
+
+
 def test_the_points_follow_a_source_that_was_moved_and_renamed(gimp, fake_daemon):
     told = again(
         gimp,
@@ -166,6 +242,80 @@ def test_the_points_stay_where_they_are_on_a_source_that_was_cut(gimp, fake_daem
     inside = b"".join(whole[80 * row + 5 : 80 * row + 65] for row in range(4, 54))
     # GIMP grows and softens a little otherwise where the layer's edge is nearer.
     assert max(abs(a - b) for a, b in zip(cut, inside, strict=True)) <= 8
+
+
+ROTATE = "image.rotate(Gimp.RotationType.DEGREES{})"
+FLIP = "image.flip(Gimp.OrientationType.{})"
+# What is done to the image after the drag, and where its point (x, y) is then, both counted in the layer of 80 × 60.
+CHANGES = {
+    "moved": ("old.set_offsets(0, 0); layer.set_offsets(33, 44)", lambda x, y: (x, y)),
+    "larger canvas": ("image.resize(200, 300, 40, 50)", lambda x, y: (x, y)),
+    "cropped": ("image.crop(80, 50, 25, 18)", lambda x, y: (x - 10, y - 8)),
+    "cropped, and scaled back": (
+        "image.crop(80, 50, 25, 18); layer.resize(80, 60, 10, 8)",
+        lambda x, y: (x, y),
+    ),
+    "layer to image size": ("layer.resize_to_image_size()", lambda x, y: (x + 15, y + 10)),
+    "twice as large": ("image.scale(240, 180)", lambda x, y: (2 * x, 2 * y)),
+    "smaller": ("image.scale(90, 60)", lambda x, y: (0.75 * x, 40 / 60 * y)),
+    "stretched": ("image.scale(240, 90)", lambda x, y: (2 * x, y)),
+    "90 degrees": (ROTATE.format(90), lambda x, y: (60 - y, x)),
+    "180 degrees": (ROTATE.format(180), lambda x, y: (80 - x, 60 - y)),
+    "270 degrees": (ROTATE.format(270), lambda x, y: (y, 80 - x)),
+    "mirrored": (FLIP.format("HORIZONTAL"), lambda x, y: (80 - x, y)),
+    "upside down": (FLIP.format("VERTICAL"), lambda x, y: (x, 60 - y)),
+    "turned and cropped": (
+        ROTATE.format(90) + "; image.crop(60, 70, 22, 20)",
+        lambda x, y: (60 - y - 2, x - 5),
+    ),
+    "painted on": (
+        "set_pixels(layer, bytes(255 - b if n % 4 < 3 else b for n, b in enumerate(pixels(layer))))",
+        lambda x, y: (x, y),
+    ),
+}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("name", CHANGES)
+def test_points_and_selection_are_where_they_were_in_the_picture(gimp, fake_daemon, name, whole):
+    """`whole`: the result is as large as the layer, as it is where the layer is small."""
+    change, move = CHANGES[name]
+    enlarge = "old.resize(80, 60, *(a - b for a, b in zip(old.get_offsets()[1:], (15, 10))))"
+    record = """
+        told = read_record(old)
+        told["region"] = [0, 0, 80, 60]
+        old.attach_parasite(Gimp.Parasite.new(
+            "drag-diffusion-edit", Gimp.PARASITE_PERSISTENT, json.dumps(told).encode()))
+    """
+    made = f"{enlarge}\n{textwrap.dedent(record)}" if whole else ""
+    told = again(gimp, f"{made}\n{change}\nimage.select_rectangle(0, 0, 0, 3, 3)")
+    assert told["call"] == ["SUCCESS", ""]
+    first, second = fake_daemon.requests
+    ways, moved = (
+        [[(point.x, point.y) for point in way.points] for way in request.preparation.trajectories]
+        for request in (first, second)
+    )
+    assert moved == [[pytest.approx(move(x, y), abs=0.01) for x, y in way] for way in ways]
+    # The selection's middle and corners, 12 pixels inside and outside of it: it is softened.
+    masks = [fake_daemon.buffers[request.preparation.mask.sha256] for request in (first, second)]
+    sizes = [request.preparation.image for request in (first, second)]
+    for x, y in [(35, 25), (27, 22), (43, 28), (3, 3), (77, 5), (5, 57)]:
+        there = move(x, y)
+        if 0 <= there[0] < sizes[1].width and 0 <= there[1] < sizes[1].height:
+            then = masks[0][int(y) * sizes[0].width + int(x)]
+            now = masks[1][int(there[1]) * sizes[1].width + int(there[0])]
+            assert now == pytest.approx(then, abs=12), (x, y)
+            assert then in (0, 255)
+
+
+def test_lengths_of_the_settings_are_scaled_too(gimp, fake_daemon):
+    del fake_daemon
+    told = again(gimp, "image.scale(240, 180)", 'result["record"] = read_record(new)')
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["record"]["settings"]["mask_grow"] == 8
+    assert told["record"]["settings"]["mask_feather"] == 4
+    assert told["record"]["settings"]["lora_steps"] == 3
+    assert told["record"]["source_size"] == [160, 120]
 
 
 def test_in_a_copy_of_the_image_the_source_goes_by_its_name(gimp, fake_daemon):
@@ -227,6 +377,10 @@ def test_a_drag_of_a_group_is_made_again(gimp, fake_daemon):
     assert second.preparation == first.preparation
 
 
+NOT_TOLD = (
+    "The size of layer “Photo” was changed since it was dragged, and nothing tells where the points "
+    "of that drag lie in it now: undo that change, or drag the layer anew with Filters ▸ Drag Edit…."
+)
 ERRORS = {
     "no record": (
         "old = below",
@@ -248,10 +402,15 @@ ERRORS = {
         "A point of that drag lies outside layer “Photo” now: enlarge the layer (Layer ▸ Layer to "
         "Image Size), or place that point anew in the dialog of Re-edit Drag.",
     ),
-    "filters": (
-        "old.append_filter(Gimp.DrawableFilter.new(old, 'gegl:invert-gamma', 'Invert'))",
-        "Layer “Drag edit: Photo” has filters, which the layer in its place would not have: merge or "
-        "remove them (fx in the Layers dialog), or add the result as a layer of its own.",
+    "scaled alone": ("layer.scale(160, 120, False)", NOT_TOLD),
+    "result scaled alone": ("image.scale(240, 180); old.scale(20, 20, False)", NOT_TOLD),
+    "turned a little": (
+        "Gimp.Selection.none(image)\nfor one in (old, layer): one.transform_rotate(0.4, True, 0, 0)",
+        NOT_TOLD,
+    ),
+    "cut and moved, and painted on": (
+        "set_pixels(layer, bytes(80 * 60 * 4)); layer.resize(60, 50, 0, 0); old.set_offsets(0, 0)",
+        NOT_TOLD,
     ),
     "locked": (
         "old.set_lock_content(True)",

@@ -84,6 +84,34 @@ def test_the_result_is_added_as_a_layer_of_its_own(gimp, desktop, fake_daemon):
     assert len(fake_daemon.requests) == 2
 
 
+def test_on_a_scaled_image_points_and_selection_are_scaled(gimp, desktop, fake_daemon):
+    make_picture(gimp.folder / "picture.png")
+    scaled = "image.scale(768, 384)"
+    desktop.open_gimp(PICTURE, DRAGGED, scaled, "before = describe(image)", ASK, WATCH)
+    dialog = desktop.open_dialog(TITLE)
+    wait(lambda: desktop.times("prepared"), "the preparation")
+    desktop.screenshot("re-edit-scaled.png")
+    desktop.press(dialog, "Return")
+    wait(lambda: desktop.times("result"), "the result")
+    desktop.press(dialog, "Return")
+    wait(lambda: desktop.state().get("layers"), "the layer in its place")
+    (record,) = desktop.state()["records"]
+    ((handle, target),) = record["drags"]
+    assert handle == pytest.approx((259 * 1.5, 124 * 0.75), abs=0.01)
+    assert target == pytest.approx((370 * 1.5, 104 * 0.75), abs=0.01)
+    assert len(fake_daemon.requests) == 2
+
+
+def test_a_layer_that_looks_other_now_is_told(gimp, desktop, fake_daemon):
+    del fake_daemon
+    make_picture(gimp.folder / "picture.png")
+    desktop.open_gimp(PICTURE, DRAGGED, "layer.invert(False)", ASK, WATCH)
+    dialog = desktop.open_dialog(TITLE)
+    desktop.screenshot("re-edit-looks-other.png")
+    desktop.press(dialog, "Escape")
+    assert wait(lambda: desktop.state().get("call"), "the end")[0] == "CANCEL"
+
+
 def test_closing_the_window_changes_nothing(gimp, desktop, fake_daemon):
     make_picture(gimp.folder / "picture.png")
     desktop.open_gimp(PICTURE, DRAGGED, ASK, WATCH)

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from plugin import record
+from plugin import landmarks, record
 from plugin.edit_model import Drag, Edit, EditError, LayerState, PixelBuffer, Result, Settings
 
 LAYER = LayerState("Photo", "layer", width=100, height=80, x=10, y=20, tattoo=7)
@@ -13,6 +13,7 @@ WHOLE = (0, 0, 100, 80)
 SETTINGS = Settings("Hündin", "fast", "sd15", 5, 30, 40, mask_grow=-3, mask_feather=9)
 RESULT = Result(3, 4, PixelBuffer(1, 1, 4, b"abcd"), '{"device": "cpu"}')
 WAY = ((20.0, 20.0), (40.5, 40.0))
+LOOK = bytes(range(256))
 
 
 def mask_of(x, y, width, height, value=255):
@@ -23,13 +24,13 @@ def mask_of(x, y, width, height, value=255):
 
 
 def an_edit(selection=None, mask=None, settings=SETTINGS):
-    image = PixelBuffer(100, 80, 4, bytes(4 * 100 * 80))
+    image = PixelBuffer(100, 80, 4, bytes(n % 251 for n in range(4 * 100 * 80)))
     mask = mask or selection
     return Edit(LAYER, image, mask, (Drag("Stroke 1", WAY),), settings, selection=selection)
 
 
 def kept(edit):
-    parasites = record.to_parasites(edit, RESULT)
+    parasites = record.to_parasites(edit, RESULT, LOOK)
     assert all(content.isascii() for content in parasites.values())  # GIMP's Python takes no other
     return parasites[record.PARASITE], parasites.get(record.SELECTION_PARASITE)
 
@@ -50,8 +51,12 @@ def test_what_is_kept_is_read_again():
     assert read.drags == (Drag("Arrow 1", WAY),)
     assert read.settings == SETTINGS
     assert read.had_selection
+    assert read.region == (3, 4, 1, 1)
+    assert read.look == LOOK
+    assert read.landmarks == landmarks.choose(an_edit().image, read.drags)
+    assert read.landmarks
     assert (read.selection.x, read.selection.y) == (30, 10)
-    assert record.place(read.selection, (0, 0), WHOLE) == selection
+    assert record.place(read.selection, WHOLE) == selection
 
 
 def test_without_a_selection_there_is_none():
@@ -73,22 +78,23 @@ def test_a_selection_that_is_too_large_is_not_kept(monkeypatch):
 def test_the_bounding_box_holds_all_that_is_selected(box):
     mask = mask_of(*box)
     part = record.crop(mask)
-    assert (part.x, part.y, part.mask.width, part.mask.height) == box
-    assert record.place(record.unpack(record.pack(part)), (0, 0), WHOLE) == mask
+    assert part.region == box
+    assert record.place(record.unpack(record.pack(part)), WHOLE) == mask
 
 
 def test_an_empty_selection_stays_empty():
     mask = mask_of(0, 0, 0, 0)
-    assert record.place(record.unpack(record.pack(record.crop(mask))), (5, 5), WHOLE) == mask
+    assert record.place(record.unpack(record.pack(record.crop(mask))), WHOLE) == mask
 
 
 @pytest.mark.parametrize("by", [(5, -3), (-40, 0), (90, 70), (-200, 3), (3, 200)])
 def test_a_selection_is_moved_and_cut_at_the_layers_edge(by):
-    placed = record.place(record.crop(mask_of(30, 10, 20, 15)), by, WHOLE)
     x, y = 30 + by[0], 10 + by[1]
+    part = replace(record.crop(mask_of(30, 10, 20, 15)), x=x, y=y)
+    placed = record.place(part, WHOLE)
     left, top, right, bottom = max(0, x), max(0, y), min(100, x + 20), min(80, y + 15)
     assert placed == mask_of(left, top, max(0, right - left), max(0, bottom - top))
-    found = record.bounds(record.crop(mask_of(30, 10, 20, 15)), by, LAYER)
+    found = record.bounds(part, LAYER)
     if left < right and top < bottom:
         assert found == (left, top, right - left, bottom - top)
     else:
@@ -100,7 +106,7 @@ def test_a_selection_in_a_part_of_the_layer_is_kept_and_placed_as_in_the_whole()
     rows = b"".join(whole.rows[100 * y + 25 : 100 * y + 60] for y in range(5, 40))
     part = PixelBuffer(35, 35, 1, rows, 25, 5)
     assert record.crop(part) == record.crop(whole)
-    assert record.place(record.crop(whole), (0, 0), part.region) == part
+    assert record.place(record.crop(whole), part.region) == part
 
 
 def test_a_layer_without_a_record_says_what_to_select():
@@ -125,11 +131,14 @@ GARBAGE = {
     "one point": (broken(drags=[[[1, 1]]]), None),
     "size": (broken(source_size=["wide", 2]), None),
     "settings": (broken(settings=[1]), None),
+    "region": (broken(region=[1, 2, 3]), None),
+    "landmark": (broken(source_landmarks=[[0, 0, 2, 2, "eJwDAAAAAAE="]]), None),
+    "look": (broken(source_look="ab"), None),
     "selection": (broken(), b"DDS1"),
     "selection's bytes": (broken(), base64.b64encode(record.HEADER.pack(b"DDS1", 0, 0, 9, 9))),
     "selection's size": (
         broken(),
-        record.pack(record.Crop(0, 0, PixelBuffer(2, 1, 1, b"ab")))[:-9],
+        record.pack(PixelBuffer(2, 1, 1, b"ab"))[:-9],
     ),
 }
 
@@ -143,10 +152,12 @@ def test_a_record_that_cannot_be_read_is_told(name):
 def test_what_a_record_lacks_is_as_usual():
     """Records of an earlier version, or of a later one."""
     told = json.loads(broken(settings={"prompt": "a dog", "mode": "new", "seed": "7", "more": 1}))
-    del told["source_tattoo"], told["source_offset"]
+    for name in ("source_tattoo", "source_offset", "source_landmarks", "source_look", "region"):
+        del told[name]
     read = record.read("R", json.dumps(told).encode(), None)
     assert read.settings == Settings(prompt="a dog")
     assert read.source.tattoo == 0
+    assert (read.landmarks, read.look) == ((), b"")
 
 
 def test_every_setting_comes_back():
@@ -179,10 +190,3 @@ def test_the_source_is_found_again(layers, expected):
 def test_a_record_without_tattoo_goes_by_the_name():
     then = replace(LAYER, tattoo=0)
     assert record.find_source(then, [replace(OTHER, tattoo=0), LAYER]) == 1
-
-
-def test_a_layer_that_was_cut_keeps_what_lies_at_a_place():
-    assert record.shift(LAYER, replace(LAYER, x=50)) == (0, 0)  # moved, and its points with it
-    cut = replace(LAYER, x=15, y=30, width=50, height=40)
-    assert record.shift(LAYER, cut) == (-5, -10)
-    assert record.move(Drag("a", WAY), (-5, -10)).points == ((15, 10), (35.5, 30))

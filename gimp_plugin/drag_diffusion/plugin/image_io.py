@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Generator, Iterator, Mapping, Optional, Sequence, Tuple
 
-from gi.repository import Gegl, Gimp
+from gi.repository import GdkPixbuf, Gegl, Gimp
 
 from plugin.edit_model import EditError, LayerState, PixelBuffer, Region
+from plugin.landmarks import LOOK_SIDE
 from plugin.translation import _
 
 SRGB = "R'G'B'A u8"  # whatever the image's precision and profile
@@ -180,6 +181,21 @@ def read_thumbnail(layer: Any, side: int) -> Any:
     )
 
 
+def read_look(layer: Any) -> bytes:
+    """A very small picture of the layer, whatever its sides; empty where there is none any more."""
+    if not layer.is_valid():
+        return b""
+    small = read_thumbnail(layer, 4 * LOOK_SIDE)
+    if not small.get_has_alpha():
+        small = small.add_alpha(False, 0, 0, 0)
+    small = small.scale_simple(LOOK_SIDE, LOOK_SIDE, GdkPixbuf.InterpType.BILINEAR)
+    rows, line = small.get_pixels(), small.get_rowstride()
+    pixels = b"".join(rows[y * line : y * line + 4 * LOOK_SIDE] for y in range(LOOK_SIDE))
+    alpha = pixels[3::4]
+    colours = [bytes(c * a // 255 for c, a in zip(pixels[n::4], alpha)) for n in range(3)]
+    return b"".join([*colours, alpha])
+
+
 def read_small_selection(image: Any, layer: LayerState, scale: float) -> Optional[SmallCoverage]:
     """The selection where the layer is, at another scale; None where nothing is selected."""
     if Gimp.Selection.is_empty(image):
@@ -208,11 +224,13 @@ def insert_layer(
         raise EditError(_("The image was closed while the edit ran, so its result has no place."))
     replaced = _to_be_replaced(image, beside)
     parent, position, corner = _place(image, source, beside)
-    layer = _make_layer(image, name, pixels)
-    layer.set_offsets(corner[0] + offset[0], corner[1] + offset[1])
-    _hide_as(source, layer, offset)
-    if replaced is not None:
-        _dress_as(replaced, layer)
+    there = corner[0] + offset[0], corner[1] + offset[1]
+    if replaced is None:
+        layer = _make_layer(image, name, pixels)
+        layer.set_offsets(*there)
+        _hide_as(source, layer, offset)
+    else:
+        layer = _copy(replaced)
     # Before the layer is in the image: attached later, it would be an undo step of its own.
     for key, content in parasites.items():
         layer.attach_parasite(Gimp.Parasite.new(key, Gimp.PARASITE_PERSISTENT, content))
@@ -221,9 +239,10 @@ def insert_layer(
         inserted = image.insert_layer(layer, parent, position)
         if inserted:
             if replaced is not None:
-                name = replaced.get_name()
-                image.remove_layer(replaced)
-                layer.set_name(name)
+                _fit(layer, replaced, there, pixels)
+                _hide_as(source, layer, offset)
+                _keep_mask(replaced, layer)
+                _take_the_place(layer, replaced)
             keep()
     if not inserted:
         layer.delete()
@@ -281,40 +300,43 @@ def _is_in(image: Any, layer: Any) -> bool:
 
 
 def _to_be_replaced(image: Any, beside: Optional[Beside]) -> Any:
-    """The layer, if it is there; EditError where something of it would be lost."""
-    if beside is None or not beside.replace or not _is_in(image, beside.layer):
-        return None
-    if beside.layer.get_filters():
-        raise EditError(
-            _(
-                "Layer “{layer}” has filters, which the layer in its place would not have: merge or "
-                "remove them (fx in the Layers dialog), or add the result as a layer of its own."
-            ).format(layer=beside.layer.get_name())
-        )
-    return beside.layer
+    """The layer, if it is there."""
+    is_there = beside is not None and beside.replace and _is_in(image, beside.layer)
+    return beside.layer if beside is not None and is_there else None
 
 
-def _dress_as(old: Any, layer: Any) -> None:
-    """Make the layer look and behave as the one whose place it takes."""
-    layer.set_opacity(old.get_opacity())
-    layer.set_mode(old.get_mode())
-    layer.set_blend_space(old.get_blend_space())
-    layer.set_composite_space(old.get_composite_space())
-    layer.set_composite_mode(old.get_composite_mode())
-    layer.set_visible(old.get_visible())
-    layer.set_color_tag(old.get_color_tag())
-    layer.set_lock_alpha(old.get_lock_alpha())
+def _copy(old: Any) -> Any:
+    """A layer that looks and behaves as the old one, filters included, but tells nothing of how that was made."""
+    layer = old.copy()
+    for name in layer.get_parasite_list():
+        if name.startswith(OUR_PARASITES):
+            layer.detach_parasite(name)
+    return layer
+
+
+def _fit(layer: Any, old: Any, there: Tuple[int, int], pixels: PixelBuffer) -> None:
+    """Give the copy of the old one, once it is in the image, these pixels at this place, and no mask."""
+    _ok, old_x, old_y = old.get_offsets()
+    layer.set_lock_position(False)  # until it has its place
+    if not layer.has_alpha():
+        layer.add_alpha()
+    if layer.get_mask() is not None:
+        layer.remove_mask(Gimp.MaskApplyMode.DISCARD)
+    layer.resize(pixels.width, pixels.height, old_x - there[0], old_y - there[1])
+    _write(layer, SRGB, pixels.rows)
+
+
+def _take_the_place(layer: Any, old: Any) -> None:
     layer.set_lock_position(old.get_lock_position())
-    layer.set_lock_visibility(old.get_lock_visibility())
-    for name in old.get_parasite_list():
-        if not name.startswith(OUR_PARASITES):
-            layer.attach_parasite(old.get_parasite(name))
-    if old.get_mask() is not None:
-        _keep_mask(old, layer)
+    name = old.get_name()
+    old.get_image().remove_layer(old)
+    layer.set_name(name)
 
 
 def _keep_mask(old: Any, layer: Any) -> None:
     """What the user painted on the old one's mask stays, where the two layers overlap."""
+    if old.get_mask() is None:
+        return
     mask = layer.get_mask()
     if mask is None:
         mask = layer.create_mask(Gimp.AddMaskType.WHITE)
@@ -339,12 +361,9 @@ def _hide_as(source: Any, layer: Any, offset: Tuple[int, int]) -> None:
     if not source.is_valid() or source.get_mask() is None or not source.get_apply_mask():
         return
     mask = layer.create_mask(Gimp.AddMaskType.WHITE)
-    width, height = layer.get_width(), layer.get_height()
-    there = Gegl.Rectangle.new(*offset, width, height)
+    there = Gegl.Rectangle.new(*offset, layer.get_width(), layer.get_height())
     rows = bytes(source.get_mask().get_buffer().get(there, 1.0, MASK, Gegl.AbyssPolicy.NONE))
-    buffer = mask.get_buffer()
-    buffer.set(Gegl.Rectangle.new(0, 0, width, height), MASK, rows)
-    buffer.flush()
+    _write(mask, MASK, rows)
     layer.add_mask(mask)
 
 
@@ -353,10 +372,16 @@ def _make_layer(image: Any, name: str, pixels: PixelBuffer) -> Any:
     layer = Gimp.Layer.new(
         image, name, width, height, Gimp.ImageType.RGBA_IMAGE, 100.0, Gimp.LayerMode.NORMAL
     )
-    buffer = layer.get_buffer()
-    buffer.set(Gegl.Rectangle.new(0, 0, width, height), SRGB, pixels.rows)
-    buffer.flush()
+    _write(layer, SRGB, pixels.rows)
     return layer
+
+
+def _write(drawable: Any, pixel_format: str, rows: bytes) -> None:
+    """All of its pixels, past GIMP's undo."""
+    buffer = drawable.get_buffer()
+    whole = Gegl.Rectangle.new(0, 0, drawable.get_width(), drawable.get_height())
+    buffer.set(whole, pixel_format, rows)
+    buffer.flush()
 
 
 @contextmanager

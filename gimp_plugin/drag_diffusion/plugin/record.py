@@ -14,7 +14,7 @@ import zlib
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from plugin import __version__
+from plugin import __version__, landmarks
 from plugin.edit_model import (
     Drag,
     Edit,
@@ -27,6 +27,7 @@ from plugin.edit_model import (
     Result,
     Settings,
 )
+from plugin.landmarks import Pieces
 from plugin.translation import _
 
 PARASITE = "drag-diffusion-edit"
@@ -39,15 +40,6 @@ MODES = ("default", "fast", "reference")
 
 
 @dataclass(frozen=True)
-class Crop:
-    """A part of a mask, the rest of which is 0."""
-
-    x: int
-    y: int
-    mask: PixelBuffer
-
-
-@dataclass(frozen=True)
 class Record:
     """How a layer was made, as far as it takes to make it again."""
 
@@ -55,22 +47,27 @@ class Record:
     drags: Tuple[Drag, ...]
     settings: Settings
     had_selection: bool
-    selection: Optional[Crop]  # None too where it was too large to be kept
+    selection: Optional[
+        PixelBuffer
+    ]  # a part, beside which it is 0; None too where it was too large to be kept
+    region: Region  # of the source, over which the layer lay
+    landmarks: Pieces = ()
+    look: bytes = b""  # of the source; empty: unknown
 
 
 # ---- written ---------------------------------------------------------------------------------------
 
 
-def to_parasites(edit: Edit, result: Result) -> Dict[str, bytes]:
-    """What was done, by the name under which the new layer keeps it."""
-    kept = {PARASITE: _to_json(edit, result)}
+def to_parasites(edit: Edit, result: Result, look: bytes) -> Dict[str, bytes]:
+    """What was done, by the name under which the new layer keeps it. `look`: the source's."""
+    kept = {PARASITE: _to_json(edit, result, look)}
     packed = None if edit.selection is None else pack(crop(edit.selection))
     if packed is not None and len(packed) <= LARGEST_SELECTION:
         kept[SELECTION_PARASITE] = packed
     return kept
 
 
-def _to_json(edit: Edit, result: Result) -> bytes:
+def _to_json(edit: Edit, result: Result, look: bytes) -> bytes:
     layer = edit.layer
     record = {
         "plug_in_version": __version__,
@@ -80,6 +77,11 @@ def _to_json(edit: Edit, result: Result) -> bytes:
         "source_offset": [layer.x, layer.y],
         "source_part": list(edit.image.region),  # of which the next is the hash
         "source_sha256": edit.image.sha256.hex(),
+        "source_look": _to_text(look),
+        "source_landmarks": [
+            [*piece.region, _to_text(piece.rows)]
+            for piece in landmarks.choose(edit.image, edit.drags)
+        ],
         "selection_sha256": "" if edit.mask is None else edit.mask.sha256.hex(),
         "drags": [[[round(x, 3), round(y, 3)] for x, y in drag.points] for drag in edit.drags],
         "settings": asdict(edit.settings),
@@ -89,8 +91,12 @@ def _to_json(edit: Edit, result: Result) -> bytes:
     return json.dumps(record).encode("ascii")
 
 
-def crop(mask: PixelBuffer) -> Crop:
-    """The smallest part of the layer that holds all that is not 0."""
+def _to_text(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content)).decode("ascii")
+
+
+def crop(mask: PixelBuffer) -> PixelBuffer:
+    """The smallest part of the mask that holds all that is not 0."""
     width, top, bottom, left, right = mask.width, mask.height, 0, mask.width, 0
     for row in range(mask.height):
         line = mask.rows[row * width : (row + 1) * width]
@@ -99,16 +105,13 @@ def crop(mask: PixelBuffer) -> Crop:
             top, bottom = min(top, row), row + 1
             left, right = min(left, start), max(right, len(line.rstrip(b"\0")))
     if not bottom:
-        return Crop(0, 0, PixelBuffer(0, 0, 1, b""))
+        return PixelBuffer(0, 0, 1, b"")
     lines = (mask.rows[row * width + left : row * width + right] for row in range(top, bottom))
-    rows = b"".join(lines)
-    return Crop(mask.x + left, mask.y + top, PixelBuffer(right - left, bottom - top, 1, rows))
+    return PixelBuffer(right - left, bottom - top, 1, b"".join(lines), mask.x + left, mask.y + top)
 
 
-def pack(part: Crop) -> bytes:
-    size = part.mask.width, part.mask.height
-    header = HEADER.pack(MAGIC, part.x, part.y, *size)
-    return base64.b64encode(header + zlib.compress(part.mask.rows))
+def pack(part: PixelBuffer) -> bytes:
+    return base64.b64encode(HEADER.pack(MAGIC, *part.region) + zlib.compress(part.rows))
 
 
 # ---- read ------------------------------------------------------------------------------------------
@@ -131,6 +134,9 @@ def read(layer_name: str, record: Optional[bytes], selection: Optional[bytes]) -
             _read_settings(told.get("settings", {})),
             bool(told.get("selection_sha256")),
             None if selection is None else unpack(selection),
+            _read_region(told.get("region", (0, 0, 0, 0))),
+            tuple(_read_landmark(*one) for one in told.get("source_landmarks", [])),
+            _from_text(told.get("source_look", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise EditError(
@@ -146,6 +152,24 @@ def _read_source(told: Mapping[str, Any]) -> LayerState:
     x, y = (int(number) for number in told.get("source_offset", (0, 0)))
     tattoo = int(told.get("source_tattoo", 0))
     return LayerState(str(told["source_layer"]), "layer", width, height, x, y, tattoo=tattoo)
+
+
+def _read_region(told: Any) -> Region:
+    x, y, width, height = (int(number) for number in told)
+    return x, y, width, height
+
+
+def _read_landmark(x: int, y: int, width: int, height: int, text: str) -> PixelBuffer:
+    return PixelBuffer(int(width), int(height), 4, _from_text(text), int(x), int(y))
+
+
+def _from_text(text: str) -> bytes:
+    """Empty where it is; ValueError where it is none."""
+    try:
+        packed = base64.b64decode(text, validate=True)
+        return zlib.decompressobj().decompress(packed, LARGEST_SELECTION)
+    except zlib.error as error:
+        raise ValueError("not packed") from error
 
 
 def _read_drags(told: Any) -> Tuple[Drag, ...]:
@@ -164,7 +188,7 @@ def _read_settings(told: Mapping[str, Any]) -> Settings:
     return Settings(**known)
 
 
-def unpack(packed: bytes) -> Crop:
+def unpack(packed: bytes) -> PixelBuffer:
     """ValueError where it is none."""
     try:
         packed = base64.b64decode(packed, validate=True)
@@ -176,7 +200,7 @@ def unpack(packed: bytes) -> Crop:
         raise ValueError("not a packed selection") from error
     if magic != MAGIC or len(packed) > LARGEST_SELECTION:
         raise ValueError("not a packed selection")
-    return Crop(x, y, PixelBuffer(width, height, 1, rows))
+    return PixelBuffer(width, height, 1, rows, x, y)
 
 
 def pack_generated(generated: Generated) -> bytes:
@@ -214,35 +238,23 @@ def find_source(then: LayerState, layers: Sequence[LayerState]) -> Optional[int]
     return best if best is not None and likeness(layers[best]) else None
 
 
-def shift(then: LayerState, now: LayerState) -> Tuple[int, int]:
-    """By how much what was at a place of the layer moved in it: nothing, unless the layer was cut or enlarged."""
-    if (now.width, now.height) == (then.width, then.height):
-        return 0, 0
-    return then.x - now.x, then.y - now.y
-
-
-def move(drag: Drag, by: Tuple[int, int]) -> Drag:
-    return Drag(drag.stroke, tuple((x + by[0], y + by[1]) for x, y in drag.points))
-
-
-def place(part: Crop, by: Tuple[int, int], there: Region) -> PixelBuffer:
-    """What the mask, of which this is a part, has there in the layer, once it is moved by so much."""
-    mask, rows = part.mask, bytearray(there[2] * there[3])
-    left, top = part.x + by[0] - there[0], part.y + by[1] - there[1]
-    first, last = max(0, left), min(there[2], left + mask.width)
+def place(part: PixelBuffer, there: Region) -> PixelBuffer:
+    """What the mask, of which this is a part, has there in the layer."""
+    rows = bytearray(there[2] * there[3])
+    left, top = part.x - there[0], part.y - there[1]
+    first, last = max(0, left), min(there[2], left + part.width)
     if first < last:
-        for row in range(max(0, top), min(there[3], top + mask.height)):
-            start = (row - top) * mask.width - left
+        for row in range(max(0, top), min(there[3], top + part.height)):
+            start = (row - top) * part.width - left
             at = row * there[2]
-            rows[at + first : at + last] = mask.rows[start + first : start + last]
+            rows[at + first : at + last] = part.rows[start + first : start + last]
     return PixelBuffer(there[2], there[3], 1, bytes(rows), there[0], there[1])
 
 
-def bounds(part: Crop, by: Tuple[int, int], layer: LayerState) -> Region:
-    """Where it lies in the layer, once it is moved by so much; 0 × 0 where that is beside it."""
-    x, y = part.x + by[0], part.y + by[1]
-    left, right = (min(max(n, 0), layer.width) for n in (x, x + part.mask.width))
-    top, bottom = (min(max(n, 0), layer.height) for n in (y, y + part.mask.height))
+def bounds(part: PixelBuffer, layer: LayerState) -> Region:
+    """Where it lies in the layer; 0 × 0 where that is beside it."""
+    left, right = (min(max(n, 0), layer.width) for n in (part.x, part.x + part.width))
+    top, bottom = (min(max(n, 0), layer.height) for n in (part.y, part.y + part.height))
     return left, top, right - left, bottom - top
 
 

@@ -101,7 +101,7 @@ class Subject:
             edit_model.layer_name(edit),
             (result.x, result.y),
             result.pixels,
-            record.to_parasites(edit, result),
+            record.to_parasites(edit, result, image_io.read_look(self.layer)),
             keep,
             beside,
         )
