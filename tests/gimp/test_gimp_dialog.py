@@ -241,6 +241,18 @@ def test_one_of_several_results_is_inserted(gimp, desktop, fake_daemon):
     assert record["drags"] == [[[259, 124], [370, 104]]]
 
 
+@pytest.mark.parametrize("precision", ["U16_NON_LINEAR", "FLOAT_LINEAR"])
+def test_it_opens_on_a_picture_of_more_than_8_bits(gimp, desktop, fake_daemon, precision):
+    """GIMP makes no small picture of such a layer."""
+    make_picture(gimp.folder / "picture.png")
+    convert = f"image.convert_precision(Gimp.Precision.{precision}); before = describe(image)"
+    desktop.open_gimp(PICTURE, convert, ASK, WATCH)
+    dialog = desktop.open_dialog()
+    desktop.screenshot(f"dialog-{precision}.png")
+    request = drag_and_insert(desktop, dialog, fake_daemon)
+    assert trajectories(request) == [[(259, 124), (370, 104)]]
+
+
 def test_a_grown_and_softened_selection_is_shown_and_used(gimp, desktop, fake_daemon):
     make_picture(gimp.folder / "picture.png")
     desktop.open_gimp(PICTURE, ASK, WATCH)

@@ -190,6 +190,32 @@ def test_the_layer_in_its_place_has_the_old_ones_filters(gimp, fake_daemon, chan
     assert told["layers"] == told["first"]  # the fake daemon's pixels are the same
 
 
+@pytest.mark.parametrize(
+    "convert",
+    [
+        "image.convert_grayscale()",
+        "image.convert_indexed(Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.WEB, 0, False, False, '')",
+        "image.convert_precision(Gimp.Precision.FLOAT_LINEAR)",
+    ],
+)
+def test_in_any_kind_of_image_its_pixels_are_those_of_a_layer_that_is_added(
+    gimp, fake_daemon, convert
+):
+    del fake_daemon
+    told = again(
+        gimp,
+        f"""
+        {convert}
+        assert call(image, [old], name=RE_EDIT, replace=False)[0] == "SUCCESS"
+        """,
+        """
+        result["digests"] = [digest(layer) for layer in image.get_layers()[:2]]
+        """,
+    )
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["digests"][0] == told["digests"][1]
+
+
 def test_a_layer_without_alpha_and_its_mask_are_made_to_fit(gimp, fake_daemon):
     del fake_daemon
     told = again(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, Generator, Iterator, Mapping, Optional, Sequence, Tuple
 
-from gi.repository import GdkPixbuf, Gegl, Gimp
+from gi.repository import GdkPixbuf, Gegl, Gimp, GLib
 
 from plugin.edit_model import EditError, LayerState, PixelBuffer, Region
 from plugin.landmarks import LOOK_SIDE
@@ -174,11 +174,23 @@ def read_parasite(layer: Any, name: str) -> Optional[bytes]:
 
 def read_thumbnail(layer: Any, side: int) -> Any:
     """A pixbuf of the layer, filters included, made to fit a square of this side (1024 at most) by GIMP itself: fast."""
-    return layer.get_thumbnail(
+    small = layer.get_thumbnail(
         min(side, layer.get_width()),
         min(side, layer.get_height()),
         Gimp.PixbufTransparency.KEEP_ALPHA,
     )
+    return small or _read_small(layer, side)  # it makes none of more than 8 bits a colour
+
+
+def _read_small(layer: Any, side: int) -> Any:
+    start()
+    full = layer.get_width(), layer.get_height()
+    scale = min(1.0, side / max(full))
+    width, height = (max(1, round(length * scale)) for length in full)
+    there = Gegl.Rectangle.new(0, 0, width, height)
+    rows = GLib.Bytes.new(layer.get_buffer().get(there, scale, SRGB, Gegl.AbyssPolicy.CLAMP))
+    kind = GdkPixbuf.Colorspace.RGB
+    return GdkPixbuf.Pixbuf.new_from_bytes(rows, kind, True, 8, width, height, 4 * width)
 
 
 def read_look(layer: Any) -> bytes:
@@ -222,7 +234,8 @@ def insert_layer(
     """
     if not image.is_valid():
         raise EditError(_("The image was closed while the edit ran, so its result has no place."))
-    replaced = _to_be_replaced(image, beside)
+    takes_place = beside is not None and beside.replace and _is_in(image, beside.layer)
+    replaced = beside.layer if beside is not None and takes_place else None
     parent, position, corner = _place(image, source, beside)
     there = corner[0] + offset[0], corner[1] + offset[1]
     if replaced is None:
@@ -297,12 +310,6 @@ def _place(image: Any, source: Any, beside: Optional[Beside]) -> Tuple[Any, int,
 
 def _is_in(image: Any, layer: Any) -> bool:
     return layer.is_valid() and layer.get_image() == image
-
-
-def _to_be_replaced(image: Any, beside: Optional[Beside]) -> Any:
-    """The layer, if it is there."""
-    is_there = beside is not None and beside.replace and _is_in(image, beside.layer)
-    return beside.layer if beside is not None and is_there else None
 
 
 def _copy(old: Any) -> Any:
