@@ -253,7 +253,9 @@ WATCH = """
 while True:   # the test watches this, and ends GIMP
     layers = image.get_layers()
     result["layers"] = [layer.get_name() for layer in layers]
-    result["as_before"] = describe(image) == before
+    result["image"] = describe(image)
+    result["as_before"] = result["image"] == before
+    result["filters"] = [[one.get_name() for one in layer.get_filters()] for layer in layers]
     result["paths"] = [path.get_name() for path in image.get_paths()]
     result["selected_paths"] = [path.get_name() for path in image.get_selected_paths()]
     parasites = [layer.get_parasite("drag-diffusion-edit") for layer in layers]

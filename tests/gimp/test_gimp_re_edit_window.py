@@ -17,12 +17,19 @@ image.set_selected_layers([old])
 before = describe(image)
 Gimp.displays_flush()
 """
+CHANGED = """
+blur = Gimp.DrawableFilter.new(old, "gegl:gaussian-blur", "Soft")
+old.append_filter(blur)
+blur.update()
+old.resize(old.get_width() + 20, old.get_height() - 10, 15, -5)
+before = describe(image)
+"""
 ASK = 'result["call"] = call(image, [old], Gimp.RunMode.INTERACTIVE, RE_EDIT)'
 
 
 def test_points_selection_and_settings_are_those_of_the_layer(gimp, desktop, fake_daemon):
     make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, DRAGGED, WATCH)
+    desktop.open_gimp(PICTURE, DRAGGED, CHANGED, WATCH)
     main = desktop.wait_for_window(MAIN)
     wait(lambda: desktop.state(), "the picture")
     desktop.maximize()
@@ -51,14 +58,20 @@ def test_points_selection_and_settings_are_those_of_the_layer(gimp, desktop, fak
     wait(lambda: desktop.state()["layers"] == replaced, "the layer in its place")
     wait(lambda: desktop.state()["records"][0]["drags"] != old, "the new layer")
     assert desktop.state()["paths"] == []
+    assert desktop.state()["filters"] == [["Soft"], []]
+    assert not desktop.state()["as_before"]
     (record,) = desktop.state()["records"]
+    replaced_image = desktop.state()["image"]
     assert record["drags"][0][-1] == pytest.approx((330, 60), abs=1)
     desktop.screenshot("re-edit-replaced.png")
     desktop.press(main, "ctrl+z")
     wait(lambda: desktop.state()["records"][0]["drags"] == old, "one undo")
     assert desktop.state()["layers"] == ["Drag edit: Landscape", "Landscape"]
+    assert desktop.state()["filters"] == [["Soft"], []]
+    wait(lambda: desktop.state()["as_before"], "every pixel as before")
     desktop.press(main, "ctrl+y")
     wait(lambda: desktop.state()["records"] == [record], "redo")
+    wait(lambda: desktop.state()["image"] == replaced_image, "every pixel as it was replaced")
     desktop.press(main, "ctrl+f")  # Repeat: the layer as it is now
     wait(lambda: len(fake_daemon.requests) == 3, "the repeated drag")
     (repeated,) = fake_daemon.requests[2].preparation.trajectories
