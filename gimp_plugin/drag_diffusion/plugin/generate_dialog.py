@@ -185,13 +185,18 @@ class GenerateDialog:
         spins = [self._size_spin(name) for name in ("width", "height")]
         for spin, name in zip(spins, (_("Width"), _("Height"))):
             messages.give_name(spin, name)
-        for widget in (check, spins[0], Gtk.Label(label="×"), spins[1]):
-            box.pack_start(widget, False, False, 0)
+        numbers = Gtk.Box(spacing=GAP)
+        for widget in (spins[0], Gtk.Label(label="×"), spins[1]):
+            numbers.pack_start(widget, False, False, 0)
+        numbers.show_all()
+        numbers.set_no_show_all(True)
+        box.pack_start(check, False, False, 0)
+        box.pack_start(numbers, False, False, 0)
 
         def write(*_arguments: Any) -> None:
             own = check.get_active()
+            numbers.set_visible(not own)
             for name, spin in zip(("width", "height"), spins):
-                spin.set_sensitive(not own)
                 self._config.set_property(name, 0 if own else int(spin.get_value()))
 
         check.set_active(not self._config.get_property("width"))
