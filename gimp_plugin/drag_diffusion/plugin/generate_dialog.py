@@ -165,7 +165,7 @@ class GenerateDialog:
         return grid
 
     def _entry(self, name: str) -> Any:
-        entry = Gtk.Entry(activates_default=True, width_chars=36)
+        entry = Gtk.Entry(activates_default=True, width_chars=50)
         self._config.bind_property(name, entry, "text", BOTH)
         return entry
 
