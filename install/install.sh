@@ -128,6 +128,7 @@ case $where in
     ;;
   *) "$daemon" doctor || true ;;  # its lines say what is still to do
 esac
-say "In GIMP: open a picture, draw a path with the Paths tool (B): click on what should move, then click where it should go."
-say "Select what may change, then Filters ▸ Drag Edit…"
+say "In GIMP: open a picture, select what may change, then Filters ▸ Drag Edit…"
+say "Press on what should move, pull to where it should go, and press Drag."
+[ ! -e "$demo/before.png" ] || say "A picture for a first try: $demo/before.png"
 say "Without GIMP: $link edit PICTURE.png --point 40,60:90,60 --output RESULT.png"
