@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dragdiffusion.engine.motion_field import Way, motion_field, reach_of
+from dragdiffusion.engine.motion_field import Way, motion_field, reach_of, reshaped
 
 SIZE = 64
 
@@ -107,3 +107,20 @@ def test_without_a_mask_the_surroundings_of_the_drag_may_move() -> None:
     assert reach[20, 30]
     assert reach[35, 30]
     assert not reach[60, 60]
+
+
+@pytest.mark.parametrize("right", [10.0, -10.0])
+def test_a_reshaped_part_is_held_behind_the_handle_or_ahead_of_it(right: float) -> None:
+    way = Way((32.0, 32.0), (32.0, 32.0 + right))
+    everywhere = torch.tensor([0.0, right])[:, None, None].expand(2, SIZE, SIZE)
+
+    grown, shrunk = (field[1, 31] / right for field in reshaped(everywhere, way))
+
+    if right < 0:
+        grown, shrunk = grown.flip(0), shrunk.flip(0)
+    assert grown[:25] == pytest.approx(0)
+    assert grown[32:] == pytest.approx(1)
+    assert (grown.diff() >= 0).all()
+    assert shrunk[:32] == pytest.approx(1)
+    assert shrunk[53:] == pytest.approx(0)
+    assert (shrunk.diff() <= 0).all()

@@ -13,6 +13,8 @@ import hashlib
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from math import ceil
 from threading import Event
 from time import perf_counter
 from typing import NamedTuple
@@ -21,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragdiffusion.engine import geometry, images, lora, native_detail
+from dragdiffusion.engine import geometry, images, lora, motion_field, native_detail
 from dragdiffusion.engine.config import DragConfig
 from dragdiffusion.engine.ddim import DdimSchedule, guided_noise, invert
 from dragdiffusion.engine.diffusion_model import DiffusionModel
@@ -40,9 +42,18 @@ from dragdiffusion.engine.generation import GeneratedImage, branch_of_generated
 from dragdiffusion.engine.geometry import WorkingSpace
 from dragdiffusion.engine.latent_optimization import DragProblem, LatentStep, optimize
 from dragdiffusion.engine.latent_warp import warped_latent
-from dragdiffusion.engine.motion_field import Way, motion_field, reach_of
+from dragdiffusion.engine.motion_field import Way
+from dragdiffusion.engine.plausibility import prediction_error
 from dragdiffusion.engine.reference_branch import ReferenceBranch, denoise, record_branch
 from dragdiffusion.engine.validation import validate, validate_image
+
+_NUDGE = (
+    1 / 16
+)  # of the working picture's longer side: a drag no longer than that may mean to reshape
+_ODD = 1.2  # times the source's prediction error: the model did not expect such a picture
+_RESHAPED_FROM = (
+    0.6  # of the levels: the warp has the shape already, and higher up it is lost again
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,10 +199,12 @@ def _invert(
 
 
 class _Motion(NamedTuple):
-    """The working picture, and by how many of its rows and columns each pixel moves."""
+    """The working picture, what of it may change, and by how many rows and columns each pixel moves."""
 
     picture: Float[Tensor, "1 3 h w"]
+    editable: Float[Tensor, "1 1 h w"]
     field: Float[Tensor, "2 h w"]
+    nudge: Way | None  # the only drag, where that is a short one
 
 
 def drag(
@@ -215,17 +228,18 @@ def drag(
         if request.config.warp:
             with _timed("warp", seconds):
                 motion = _find_motion(request, problem.space)
-                start = warped_latent(session.branch, *motion, seed=request.config.seed)
-                problem = replace(problem, warped=start)
+                problem = _warped(problem, motion)
             yield StageStep(Stage.WARPING, 1, 1)
 
         # 4. Motion supervision and point tracking move the latent.
         with _timed("drag", seconds):
             moved = yield from _move_latent(request, problem, stop=stop, enough=enough or Event())
 
-        # 5. Denoise it under reference-latent control.
+        # 5. Denoise it under reference-latent control; where a nudge looks odd then, the part was meant to change its shape.
         with _timed("denoise", seconds):
             latent = yield from _denoise(problem, moved.latent, moved.level, stop=stop)
+            if motion is not None and motion.nudge is not None and not moved.taken_early:
+                latent, motion = yield from _reconsider(problem, latent, motion, stop=stop)
 
         # 6. Decode; give back the detail that the working size lost; put the region into the user's own pixels.
         with _timed("decode", seconds):
@@ -254,7 +268,7 @@ def _add_detail(
     """Where it is not known what came from where, nothing is added."""
     if motion is None or edited.shape[:2] == (space.height, space.width):
         return edited
-    carried = native_detail.compare(picture, *motion)
+    carried = native_detail.compare(picture, motion.picture, motion.field)
     return native_detail.add_detail(edited, request.image, request.mask, space, carried)
 
 
@@ -294,10 +308,40 @@ def _find_motion(request: DragRequest, space: WorkingSpace) -> _Motion:
         for trajectory in request.trajectories
     ]
     if request.mask is None:
-        editable = reach_of(ways, *picture.shape[-2:])
+        editable = motion_field.reach_of(ways, *picture.shape[-2:])
     else:
         editable = images.to_working_mask(request.mask, space)
-    return _Motion(picture, motion_field(picture, editable, ways))
+    going = [way for way in ways if way.length > 0]
+    is_nudge = len(going) == 1 and going[0].length <= _NUDGE * max(picture.shape[-2:])
+    field = motion_field.motion_field(picture, editable, ways)
+    return _Motion(picture, editable, field, nudge=going[0] if is_nudge else None)
+
+
+def _warped(problem: DragProblem, motion: _Motion) -> DragProblem:
+    start = warped_latent(problem.branch, motion.picture, motion.field, seed=problem.config.seed)
+    return replace(problem, warped=start)
+
+
+def _reconsider(
+    problem: DragProblem, latent: Float[Tensor, "1 c h w"], motion: _Motion, *, stop: Event
+) -> Generator[StageStep, None, tuple[Float[Tensor, "1 c h w"], _Motion]]:
+    """The latent with the part moved, or with it reshaped where the model finds the first odd and the other likelier."""
+    branch, seed = problem.branch, problem.config.seed
+    height, width = latent.shape[-2:]
+    weight = images.to_latent_mask(motion.editable, height, width, any_pixel=True).to(latent)
+    error = partial(prediction_error, branch, weight=weight, seed=seed, stop=stop)
+    likeliest = error(latent)
+    if motion.nudge is None or likeliest <= _ODD * error(branch.latents[0]):
+        return latent, motion
+    chosen = latent, motion
+    lower = replace(problem, branch=branch.up_to(ceil(_RESHAPED_FROM * branch.top_level)))
+    for reshaped in motion_field.reshaped(motion.field, motion.nudge):
+        other = motion._replace(field=reshaped)
+        start = _warped(lower, other).start
+        denoised = yield from _denoise(lower, start, lower.branch.top_level, stop=stop)
+        if (other_error := error(denoised)) < likeliest:
+            likeliest, chosen = other_error, (denoised, other)
+    return chosen
 
 
 class _Moved(NamedTuple):

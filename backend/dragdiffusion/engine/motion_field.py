@@ -29,6 +29,8 @@ _SAMPLES = 1024  # pixels of the surroundings are enough to know what they look 
 _NEAREST = 5  # pixels of the surroundings that are compared with
 _STEEPNESS = 10.0  # a pixel moves nearly as far as its handle, or nearly not
 _MAX_ITERATIONS = 600
+_STRETCHED_BEHIND = 0.6  # of the drag: so much behind the handle the part is held when it grows
+_SQUEEZED_AHEAD = 2.0  # and so much ahead of it when it shrinks
 
 
 class Way(NamedTuple):
@@ -62,6 +64,20 @@ def motion_field(
     coarse = _solve(colours, inside, small)
     scale = torch.tensor([height / size[0], width / size[1]])[:, None, None]
     return functional.interpolate((coarse * scale)[None], (height, width), mode="bilinear")[0]
+
+
+def reshaped(field: Float[Tensor, "2 h w"], way: Way) -> tuple[Float[Tensor, "2 h w"], ...]:
+    """The same motion where the part does not go along as a whole: it is held behind the handle and grows, or ahead and shrinks.
+
+    A lip that goes down opens a mouth or shuts it; the field alone would carry the mouth away.
+    """
+    rows, cols = _centres(*field.shape[-2:])
+    down, right = way.displacement
+    along = (rows - way.handle[0]) * down + (cols - way.handle[1]) * right
+    along = along / way.length**2  # 0 at the handle, 1 at its target
+    grown = (1 + along / _STRETCHED_BEHIND).clamp(0, 1)
+    shrunk = (1 - along / _SQUEEZED_AHEAD).clamp(0, 1)
+    return field * grown, field * shrunk
 
 
 def reach_of(ways: Sequence[Way], height: int, width: int) -> Float[Tensor, "1 1 h w"]:

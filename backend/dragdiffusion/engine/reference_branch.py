@@ -50,6 +50,11 @@ class ReferenceBranch:
     def top_level(self) -> int:
         return len(self.latents) - 1
 
+    def up_to(self, level: int) -> ReferenceBranch:
+        """The same without what lies above that level."""
+        end = level + 1
+        return replace(self, latents=self.latents[:end], key_values=self.key_values[:end])
+
 
 def record_branch(
     model: DiffusionModel,
