@@ -20,7 +20,8 @@ def _train(
     in_use: tuple[int, ...] = (1, 301),
     **options: bool,
 ) -> lora.LoraWeights:
-    latent = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))
+    side = 16  # so that the deepest attention has more than one place to attend to, whose weight never changes
+    latent = torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(5))
     config = LoraConfig(steps=steps, rank=2, learning_rate=1e-2, batch_size=2, **options)
     prompt = model.embed_prompt("a")
     *_, weights = lora.train(
