@@ -405,23 +405,23 @@ def test_a_drag_of_a_group_is_made_again(gimp, fake_daemon):
 
 NOT_TOLD = (
     "The size of layer “Photo” was changed since it was dragged, and nothing tells where the points "
-    "of that drag lie in it now: undo that change, or drag the layer anew with Filters ▸ Drag Edit…."
+    "of that drag lie in it now: undo that change, or drag the layer anew with Filters ▸ Drag Edit."
 )
 ERRORS = {
     "no record": (
         "old = below",
         "Layer “Below” was not made by Drag Edit, so there is no drag to edit again: select a layer "
-        "that was, or drag this one with Filters ▸ Drag Edit….",
+        "that was, or drag this one with Filters ▸ Drag Edit.",
     ),
     "source gone": (
         "image.remove_layer(layer)",
         "Layer “Photo”, which was dragged to make “Drag edit: Photo”, is not in the image any more: "
-        "bring it back under that name, or drag “Drag edit: Photo” itself with Filters ▸ Drag Edit….",
+        "bring it back under that name, or drag “Drag edit: Photo” itself with Filters ▸ Drag Edit.",
     ),
     "not readable": (
         "old.attach_parasite(Gimp.Parasite.new('drag-diffusion-edit', Gimp.PARASITE_PERSISTENT, b'{'))",
         "What layer “Drag edit: Photo” keeps of its drag cannot be read: drag the layer below it anew "
-        "with Filters ▸ Drag Edit….",
+        "with Filters ▸ Drag Edit.",
     ),
     "cut away": (
         "layer.resize(20, 50, -40, 0)",

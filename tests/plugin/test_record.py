@@ -114,7 +114,7 @@ def test_a_layer_without_a_record_says_what_to_select():
         record.read("Sky", None, None)
     assert str(caught.value) == (
         "Layer “Sky” was not made by Drag Edit, so there is no drag to edit again: select a layer "
-        "that was, or drag this one with Filters ▸ Drag Edit…."
+        "that was, or drag this one with Filters ▸ Drag Edit."
     )
 
 

@@ -185,7 +185,7 @@ def _find_change(
         _(
             "The size of layer “{source}” was changed since it was dragged, and nothing tells where the "
             "points of that drag lie in it now: undo that change, or drag the layer anew with Filters ▸ "
-            "Drag Edit…."
+            "Drag Edit."
         ).format(source=now.name)
     )
 
@@ -239,7 +239,7 @@ def _looks_sentence(source: LayerState) -> str:
 def _gone_sentence(name: str, source: LayerState) -> str:
     return _(
         "Layer “{source}”, which was dragged to make “{layer}”, is not in the image any more: bring "
-        "it back under that name, or drag “{layer}” itself with Filters ▸ Drag Edit…."
+        "it back under that name, or drag “{layer}” itself with Filters ▸ Drag Edit."
     ).format(source=source.name, layer=name)
 
 

@@ -123,7 +123,7 @@ def read(layer_name: str, record: Optional[bytes], selection: Optional[bytes]) -
         raise EditError(
             _(
                 "Layer “{layer}” was not made by Drag Edit, so there is no drag to edit again: select "
-                "a layer that was, or drag this one with Filters ▸ Drag Edit…."
+                "a layer that was, or drag this one with Filters ▸ Drag Edit."
             ).format(layer=layer_name)
         )
     try:
@@ -142,7 +142,7 @@ def read(layer_name: str, record: Optional[bytes], selection: Optional[bytes]) -
         raise EditError(
             _(
                 "What layer “{layer}” keeps of its drag cannot be read: drag the layer below it anew "
-                "with Filters ▸ Drag Edit…."
+                "with Filters ▸ Drag Edit."
             ).format(layer=layer_name)
         ) from error
 
