@@ -76,6 +76,8 @@ def test_it_is_started_restarted_and_asks_before_an_edit_is_lost(gimp, desktop, 
     desktop.open_gimp(OPEN, DRAGDIFFUSION_DAEMON_COMMAND=command)
     window = desktop.wait_for_window(TITLE)
     desktop.screenshot("daemon-none.png")
+    place = desktop.place(window)
+    assert place["WIDTH"] >= 600 > 2 * place["HEIGHT"]  # no wider nor higher than what it says
     press(desktop, "alt+s")  # Start
     wait(gimp.endpoint_file.exists, "the daemon")
     first = pid(gimp)

@@ -73,6 +73,7 @@ class DaemonWindow:
         line.pack_start(self._said, True, True, 0)
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=MARGIN)
         box.set_border_width(MARGIN)
+        box.set_size_request(LOG_SIZE[0], -1)  # without the log too
         box.pack_start(self._title, False, False, 0)
         box.pack_start(self._grid, False, False, 0)
         box.pack_start(self._log_part(), True, True, 0)
