@@ -44,8 +44,7 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),  # no limit
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),  # and so may the client
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # of the client's, which looks too
 )
 _log = logging.getLogger(__name__)
 

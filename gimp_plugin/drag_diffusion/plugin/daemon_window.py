@@ -136,6 +136,8 @@ class DaemonWindow:
             self._grid.attach(value, 1, number, 1, 1)
         self._grid.show_all()
         self._note = about.note
+        if not about.answers and self._action is None:
+            self._said.set_text("")  # what was said of it before is not so any more
         self._show_log(about)
         self._refresh()
         timing.note("daemon shown", is_running=about.is_running, answers=about.answers)
