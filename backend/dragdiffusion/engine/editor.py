@@ -47,13 +47,10 @@ from dragdiffusion.engine.plausibility import prediction_error
 from dragdiffusion.engine.reference_branch import ReferenceBranch, denoise, record_branch
 from dragdiffusion.engine.validation import validate, validate_image
 
-_NUDGE = (
-    1 / 16
-)  # of the working picture's longer side: a drag no longer than that may mean to reshape
+_HOLD = 2.0  # working pixels: a drag no longer than that keeps its handle where it is
+_NUDGE = 1 / 16  # of the working picture's longer side: so short a drag may be meant to reshape
 _ODD = 1.2  # times the source's prediction error: the model did not expect such a picture
-_RESHAPED_FROM = (
-    0.6  # of the levels: the warp has the shape already, and higher up it is lost again
-)
+_RESHAPED_FROM = 0.6  # of the levels: the warp has the shape already, and noise would lose it
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,7 +308,7 @@ def _find_motion(request: DragRequest, space: WorkingSpace) -> _Motion:
         editable = motion_field.reach_of(ways, *picture.shape[-2:])
     else:
         editable = images.to_working_mask(request.mask, space)
-    going = [way for way in ways if way.length > 0]
+    going = [way for way in ways if way.length > _HOLD]
     is_nudge = len(going) == 1 and going[0].length <= _NUDGE * max(picture.shape[-2:])
     field = motion_field.motion_field(picture, editable, ways)
     return _Motion(picture, editable, field, nudge=going[0] if is_nudge else None)
