@@ -193,6 +193,21 @@ def test_a_daemon_that_hangs_is_waited_for_no_longer_than_said(daemon_process, m
     assert time.monotonic() - start < 5
 
 
+def test_looking_whether_it_answers_holds_up_no_end(fake_daemon, monkeypatch):
+    """Whenever the call ends: before, during or just after a look."""
+    monkeypatch.setattr(client, "WATCH_SECONDS", 0.001)
+
+    async def call_for(seconds):
+        async with client._connected(endpoint_of(fake_daemon)):
+            await asyncio.sleep(seconds)
+
+    async def call_often():
+        for number in range(200):
+            await asyncio.wait_for(asyncio.shield(call_for(0.002 * (number % 7))), 5)
+
+    asyncio.run(call_often())
+
+
 def test_a_daemon_that_is_slow_is_waited_for(fake_daemon, monkeypatch):
     monkeypatch.setattr(client, "WATCH_SECONDS", 0.1)
     monkeypatch.setattr(client, "ANSWER_SECONDS", 0.5)

@@ -160,9 +160,10 @@ async def _connected(endpoint: Endpoint) -> AsyncIterator[_Calls]:
             + _log_sentence(endpoint)
         ) from error
     finally:
-        watch.cancel()
+        while not watch.done():  # again, since wait_for may swallow it before Python 3.12
+            watch.cancel()
+            await asyncio.wait({watch}, timeout=0.1)
         channel.close()
-        await asyncio.gather(watch, return_exceptions=True)
 
 
 async def _watch(calls: _Calls, channel: Channel) -> None:
