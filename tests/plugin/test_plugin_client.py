@@ -3,9 +3,13 @@
 import asyncio
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -223,6 +227,25 @@ def test_half_a_result_is_none(fake_daemon):
 def test_nobody_there():
     nobody = Endpoint("127.0.0.1:1", "token")
     failure(nobody, an_edit(), DaemonUnreachable)
+
+
+def test_one_that_hangs_up_at_once_is_none():
+    """As a daemon that is just ending may."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up():
+            with suppress(OSError):
+                while True:
+                    caller, _address = server.accept()
+                    caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    caller.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        there = Endpoint(f"127.0.0.1:{server.getsockname()[1]}", "token")
+        for _ in range(100):
+            with pytest.raises(DaemonUnreachable):
+                asyncio.run(client.get_status(there))
+        server.shutdown(socket.SHUT_RDWR)
 
 
 def test_only_models_that_are_here_are_offered(fake_daemon):

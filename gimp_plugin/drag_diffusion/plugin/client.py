@@ -133,10 +133,10 @@ def check_version(version: str) -> None:
 async def _connected(endpoint: Endpoint) -> AsyncIterator[_Calls]:
     window = Configuration(http2_connection_window_size=WINDOW, http2_stream_window_size=WINDOW)
     if endpoint.address.startswith("unix:"):
-        channel = Channel(path=endpoint.address[len("unix:") :], config=window)
+        channel = _Channel(path=endpoint.address[len("unix:") :], config=window)
     else:
         host, _colon, port = endpoint.address.rpartition(":")
-        channel = Channel(host.strip("[]"), int(port), config=window)
+        channel = _Channel(host.strip("[]"), int(port), config=window)
     calls = _Calls(channel, {"authorization": f"Bearer {endpoint.token}"})
     watch = asyncio.ensure_future(_watch(calls, channel))
     try:
@@ -222,6 +222,15 @@ def _log_sentence(endpoint: Endpoint) -> str:
 
 def log_sentence(file: object) -> str:
     return _("Its log: {file}").format(file=file)
+
+
+class _Channel(Channel):
+    async def __connect__(self) -> Any:
+        """grpclib does not look whether the connection was lost as it began: the daemon is just ending."""
+        protocol = await super().__connect__()
+        if protocol.handler.connection_lost:
+            raise ConnectionResetError
+        return protocol
 
 
 class _Calls:
