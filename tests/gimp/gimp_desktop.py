@@ -250,7 +250,7 @@ Gimp.displays_flush()
 """
 
 WATCH = """
-while True:   # the test watches this, and ends GIMP
+def watch():
     layers = image.get_layers()
     result["layers"] = [layer.get_name() for layer in layers]
     result["image"] = describe(image)
@@ -260,7 +260,13 @@ while True:   # the test watches this, and ends GIMP
     result["selected_paths"] = [path.get_name() for path in image.get_selected_paths()]
     parasites = [layer.get_parasite("drag-diffusion-edit") for layer in layers]
     result["records"] = [json.loads(bytes(p.get_data())) for p in parasites if p]
-    write_json(sys.path[0] + "/result.json", result)
+
+while True:   # the test watches this, and ends GIMP
+    try:
+        watch()
+        write_json(sys.path[0] + "/result.json", result)
+    except (AttributeError, TypeError):
+        pass  # a layer was replaced meanwhile, and has no pixels any more: the next look will do
     time.sleep(0.3)
 """
 

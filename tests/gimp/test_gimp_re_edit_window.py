@@ -57,8 +57,8 @@ def test_points_selection_and_settings_are_those_of_the_layer(gimp, desktop, fak
     replaced = ["Drag edit: Landscape", "Landscape"]
     wait(lambda: desktop.state()["layers"] == replaced, "the layer in its place")
     wait(lambda: desktop.state()["records"][0]["drags"] != old, "the new layer")
+    wait(lambda: desktop.state()["filters"] == [["Soft"], []], "all of it")
     assert desktop.state()["paths"] == []
-    assert desktop.state()["filters"] == [["Soft"], []]
     assert not desktop.state()["as_before"]
     (record,) = desktop.state()["records"]
     replaced_image = desktop.state()["image"]
