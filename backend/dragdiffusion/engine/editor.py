@@ -235,7 +235,7 @@ def drag(
         # 5. Denoise it under reference-latent control; where a nudge looks odd then, the part was meant to change its shape.
         with _timed("denoise", seconds):
             latent = yield from _denoise(problem, moved.latent, moved.level, stop=stop)
-            if motion is not None and motion.nudge is not None and not moved.taken_early:
+            if motion is not None and not moved.taken_early:
                 latent, motion = yield from _reconsider(problem, latent, motion, stop=stop)
 
         # 6. Decode; give back the detail that the working size lost; put the region into the user's own pixels.
@@ -323,12 +323,14 @@ def _reconsider(
     problem: DragProblem, latent: Float[Tensor, "1 c h w"], motion: _Motion, *, stop: Event
 ) -> Generator[StageStep, None, tuple[Float[Tensor, "1 c h w"], _Motion]]:
     """The latent with the part moved, or with it reshaped where the model finds the first odd and the other likelier."""
+    if motion.nudge is None:
+        return latent, motion
     branch, seed = problem.branch, problem.config.seed
     height, width = latent.shape[-2:]
     weight = images.to_latent_mask(motion.editable, height, width, any_pixel=True).to(latent)
     error = partial(prediction_error, branch, weight=weight, seed=seed, stop=stop)
     likeliest = error(latent)
-    if motion.nudge is None or likeliest <= _ODD * error(branch.latents[0]):
+    if likeliest <= _ODD * error(branch.latents[0]):
         return latent, motion
     chosen = latent, motion
     lower = replace(problem, branch=branch.up_to(ceil(_RESHAPED_FROM * branch.top_level)))
