@@ -78,6 +78,18 @@ def test_a_colour_shift_is_taken_out_of_the_mask() -> None:
     assert np.abs(matched.astype(int) - source[..., :3]).max() <= 1
 
 
+def test_an_outline_that_moved_across_the_masks_edge_leaves_no_stain() -> None:
+    """A brown ridge before a white sky, drawn four pixels further than it was: that is no tint of the mask's inside."""
+    source = np.full((32, 32, 4), 255, np.uint8)
+    source[16:, :, :3] = (120, 90, 70)
+    edited = source[..., :3].copy()
+    edited[12:16] = (120, 90, 70)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:24, 8:24] = 255
+    matched = images.match_surroundings(edited, source, mask, Rectangle(0, 0, 32, 32))
+    assert np.abs(matched.astype(int) - edited)[mask > 0].max() <= 16
+
+
 def test_nothing_is_matched_where_everything_may_change() -> None:
     source, mask = make_image(16, 16), np.full((16, 16), 255, np.uint8)
     edited = np.full((16, 16, 3), 77, np.uint8)

@@ -14,6 +14,7 @@ from dragdiffusion.engine.drag_types import Pixels, Rectangle
 from dragdiffusion.engine.geometry import WorkingSpace
 
 _SEAM = 1 / 16  # of the region's side: width of the fade where the region ends inside the image
+_TINT = 16  # levels by which a VAE may tint a picture; a larger difference is an outline in another place
 _SPREAD_SIDE = 2048  # cells; a difference to the surroundings is spread over no more on a side
 _BAND = 256  # rows of cells worked on at once
 
@@ -89,7 +90,8 @@ def composite(edited: Pixels, source: Pixels, mask: Pixels | None, region: Recta
 def match_surroundings(edited: Pixels, source: Pixels, mask: Pixels, region: Rectangle) -> Pixels:
     """Takes out of the mask what the VAE changed round it, so that no seam shows.
 
-    Outside the mask the model's picture should be the user's; by how much it is not is spread smoothly over the inside.
+    Outside the mask the model's picture should be the user's; by how much its colours are not is spread smoothly over the
+    inside. Where an outline crosses the mask's edge in another place than before, its contrast must not spread as a stain.
     Right only where the latent outside the mask is the reference's: `lock_outside_mask`. Worked on in bands, and in a large
     region the difference is taken from cells of some pixels, so that what it takes in memory is bounded.
     """
@@ -111,7 +113,8 @@ def _surrounding_error(
 ) -> tuple[Float[Tensor, "1 3 rows cols"], Float[Tensor, "1 1 rows cols"]]:
     """What is missing to the user's colours, in each cell that is not wholly in the mask; and which those are."""
     outside = torch.from_numpy((where == 0).astype(np.float32))[None, None]
-    error = torch.from_numpy(under[..., :3].astype(np.float32) - edited).permute(2, 0, 1)[None]
+    missing = (under[..., :3].astype(np.float32) - edited).clip(-_TINT, _TINT)
+    error = torch.from_numpy(missing).permute(2, 0, 1)[None]
     if cell == 1:
         return error, outside
     share = functional.avg_pool2d(outside, cell, ceil_mode=True)
