@@ -73,6 +73,34 @@ def texts(window):
     return [text for text in told if text]
 
 
+def readable(window):
+    """The texts whose colour is not the theme's for buttons, with what they take of the screen: left, top, right, bottom."""
+    shown = [w for w in all_widgets(window) if w.is_sensitive() and not is_scrolled_away(w)]
+    labels = [w for w in shown if isinstance(w, Gtk.Label) and not w.get_ancestor(Gtk.Button)]
+    entries = [w for w in shown if isinstance(w, Gtk.Entry) and not (w.get_text() or w.has_focus())]
+    told = [(label.get_text(), label) for label in labels]
+    told += [(entry.get_placeholder_text(), entry) for entry in entries]
+    return [[text, *box_of(widget)] for text, widget in told if text]
+
+
+def box_of(widget):
+    """What it takes of the screen."""
+    _ok, x, y = widget.get_window().get_origin()
+    place = widget.get_allocation()
+    if not widget.get_has_window():
+        x, y = x + place.x, y + place.y
+    return x, y, x + place.width, y + place.height
+
+
+def is_scrolled_away(widget):
+    """Or a part of it."""
+    view = widget.get_ancestor(Gtk.Viewport)
+    if view is None:
+        return False
+    box, room = box_of(widget), box_of(view.get_parent())
+    return box[1] < room[1] or box[3] > room[3]
+
+
 def cut_off(window):
     """What does not fit in and ends in dots."""
     labels = [widget for widget in all_widgets(window) if isinstance(widget, Gtk.Label)]
@@ -122,15 +150,12 @@ def reached_by_tab(window):
     return reached
 
 
-def take_shot(file):
-    """Of the whole screen, once everything is drawn."""
+def look_at(window, shot):
+    """All of this about a window, once everything is drawn; and a picture of the screen."""
     while Gtk.events_pending():
         Gtk.main_iteration()
-    subprocess.run(["import", "-window", "root", file], check=True)
-
-
-def look_at(window):
-    """All of this about a window."""
+    legible = readable(window)
+    subprocess.run(["import", "-window", "root", shot], check=True)
     reached = reached_by_tab(window)
     widgets = focusable(window)
     return {
@@ -139,6 +164,7 @@ def look_at(window):
         "unreached": [tell_of(widget) for widget in widgets if widget not in reached],
         "keys": access_keys(window),
         "texts": texts(window),
+        "readable": legible,
         "cut off": cut_off(window),
         "columns": field_columns(window),
         "size": list(window.get_size()),

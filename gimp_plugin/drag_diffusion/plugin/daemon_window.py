@@ -128,7 +128,6 @@ class DaemonWindow:
             self._grid.remove(child)
         for number, (what, how) in enumerate(about.rows):
             name = Gtk.Label(label=what, xalign=1, yalign=0)
-            name.get_style_context().add_class("dim-label")
             value = messages.wrapped(how)
             value.set_selectable(True)
             value.set_can_focus(False)

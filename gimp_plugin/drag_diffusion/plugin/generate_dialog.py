@@ -173,7 +173,7 @@ class GenerateDialog:
         self._model_names = Gtk.ComboBoxText.new_with_entry()
         entry = self._model_names.get_child()
         entry.set_activates_default(True)
-        entry.set_placeholder_text(_("the daemon's default"))
+        messages.set_placeholder(entry, _("the daemon's default"))
         self._config.bind_property("model", entry, "text", BOTH)
         messages.give_name(self._model_names, _("List of models"))
         return self._model_names

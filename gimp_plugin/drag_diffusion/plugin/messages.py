@@ -6,7 +6,7 @@ import platform
 import traceback
 from typing import Any, Optional, Tuple
 
-from gi.repository import Gdk, Gimp, Gtk
+from gi.repository import Gdk, Gimp, GLib, Gtk
 
 from plugin import __version__, edit_model
 from plugin.edit_model import EditError
@@ -143,3 +143,17 @@ def wrapped(text: str = "", width: int = WIDTH, parent: Optional[Any] = None) ->
     if parent is not None:
         parent.pack_start(label, False, False, 0)
     return label
+
+
+def small(text: str, width: int, parent: Any) -> None:
+    """A hint beside what it is about; in the text's own colour, for in GIMP's gray theme a paler one cannot be read."""
+    markup = f"<small>{GLib.markup_escape_text(text)}</small>"
+    wrapped("", width, parent).set_markup(markup)
+
+
+def set_placeholder(entry: Any, text: str) -> None:
+    """What an empty entry says, in a colour that can be read in each of GIMP's themes."""
+    entry.set_placeholder_text(text)
+    style = Gtk.CssProvider()
+    style.load_from_data(b"@define-color placeholder_text_color alpha(currentColor, 0.8);")
+    entry.get_style_context().add_provider(style, Gtk.STYLE_PROVIDER_PRIORITY_APPLICATION)

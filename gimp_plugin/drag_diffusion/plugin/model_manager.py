@@ -82,7 +82,7 @@ class ModelManager:
 
     def _other_row(self) -> Any:
         self._other = Gtk.Entry(width_chars=24)
-        self._other.set_placeholder_text(_("owner/model"))
+        messages.set_placeholder(self._other, _("owner/model"))
         label = Gtk.Label.new_with_mnemonic(_("_Another from Hugging Face"))
         label.set_mnemonic_widget(self._other)
         self._get_other = Gtk.Button.new_with_mnemonic(_("_Download"))

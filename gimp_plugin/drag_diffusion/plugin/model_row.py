@@ -116,9 +116,7 @@ class ModelRow:
         if model.damaged:
             lines.append(_("Damaged: {files}").format(files=", ".join(model.damaged)))
         for line in filter(None, lines):
-            label = messages.wrapped("", WIDTH, box)
-            label.get_style_context().add_class("dim-label")
-            label.set_markup(f"<small>{GLib.markup_escape_text(line)}</small>")
+            messages.small(line, WIDTH, box)
         return box
 
     def _button_box(self, act: Callable[[str, ModelInfo], None]) -> Any:

@@ -134,7 +134,7 @@ class SettingsPanel:
         default = _("the daemon's default")
         entry.set_width_chars(max(12, len(default)))
         entry.set_activates_default(True)
-        entry.set_placeholder_text(default)
+        messages.set_placeholder(entry, default)
         self._config.bind_property("model", entry, "text", BOTH)
         messages.give_name(self._model_names, _("List of models"))
         button = Gtk.Button(label=_("Models…"))
@@ -269,11 +269,5 @@ def key_target(widget: Any) -> Any:
 def _with_sentence(widget: Any, sentence: str) -> Any:
     box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL)
     box.pack_start(widget, False, False, 0)
-    label = messages.wrapped(sentence, WIDTH, box)
-    label.get_style_context().add_class("dim-label")
-    label.set_markup(f"<small>{_escaped(sentence)}</small>")
+    messages.small(sentence, WIDTH, box)
     return box
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
