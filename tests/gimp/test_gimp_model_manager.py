@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from gimp_desktop import PICTURE, WATCH, make_picture, wait
 
@@ -137,6 +140,45 @@ def test_another_model_a_refusal_and_closing_while_it_downloads(gimp, desktop, f
     desktop.tool("xdotool", "key", "alt+s", "sleep", "0.5")
     wait(lambda: not desktop.windows(TITLE), "the window's end")
     wait(lambda: "DownloadModel someone/paintings" in fake_daemon.ended, "the download's end", 5)
+
+
+DOWNLOAD = """
+find_plugin(sys.path[0])
+from plugin import model_manager, model_row
+config = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion").create_config()
+manager = model_manager.ModelManager(None, config, lambda names: None)
+
+
+def state():
+    return [text[2:] for text in texts(manager._dialog) if text.startswith("●")][-1]
+
+
+def steps():
+    yield lambda: "sd15" in manager._rows
+    result["states"] = [state()]
+    act = lambda what: manager._act(what, manager._listing.models[-1])
+    act(model_row.DOWNLOAD)
+    yield pause(1)
+    manager._list()  # the rows are made anew
+    yield lambda: manager._look is None
+    result["states"].append(state())
+    act(model_row.CANCEL)
+    yield lambda: manager._action is None and manager._look is None
+    result["states"].append(state())
+    manager._dialog.response(Gtk.ResponseType.CLOSE)
+
+
+drive(steps())
+manager.run()
+"""
+
+
+def test_a_model_says_that_it_is_being_downloaded(gimp, desktop, fake_daemon):
+    shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
+    fake_daemon.step_seconds = 0.4
+    desktop.open_gimp("from widgets import *", DOWNLOAD)
+    told = wait(desktop.state, "the window's end")
+    assert told["states"] == ["Not here", "Downloading", "Partly downloaded"]
 
 
 class _Request:

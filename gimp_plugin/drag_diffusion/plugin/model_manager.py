@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from gi.repository import GimpUi, GLib, Gtk, Pango
@@ -37,6 +36,7 @@ class ModelManager:
         self._look: Optional[Call] = None
         self._action: Optional[Call] = None
         self._busy = ""  # the name of the model to which something happens
+        self._call: Optional[Callable[..., Any]] = None  # which of model_calls it is
         self._damaged: Tuple[str, ...] = ()
         self._was_cancelled = False
         self._dialog = GimpUi.Dialog(title=_("Models"), role="drag-diffusion-models")
@@ -114,7 +114,7 @@ class ModelManager:
             self._rows[model.name] = row
         self._list_box.show_all()
         if self._busy in self._rows:
-            self._rows[self._busy].show_begin("")
+            self._show_begin("")
             self._say("")
         self._room.set_text(
             _("{size} are free in {folder}").format(
@@ -180,16 +180,20 @@ class ModelManager:
 
     # ---- what happens
 
-    def _begin(self, name: str, act: Callable[..., Any], sentence: str) -> None:
+    def _begin(self, name: str, call: Callable[..., Any], sentence: str) -> None:
         if self._action is not None:
             return
-        self._busy, self._damaged, self._was_cancelled = name, (), False
+        self._busy, self._call, self._damaged, self._was_cancelled = name, call, (), False
         self._say("" if name in self._rows else sentence)
         if name in self._rows:
-            self._rows[name].show_begin(sentence)
-        end = partial(self._end_action, act)
-        self._action = Call(lambda: act(self._installation, name), self._show_event, end)
+            self._show_begin(sentence)
+        self._action = Call(
+            lambda: call(self._installation, name), self._show_event, self._end_action
+        )
         self._refresh()
+
+    def _show_begin(self, sentence: str) -> None:
+        self._rows[self._busy].show_begin(sentence, self._call is model_calls.download)
 
     def _show_event(self, event: Any) -> None:
         if isinstance(event, Transfer):
@@ -203,7 +207,7 @@ class ModelManager:
             if self._config.get_property("model") == self._busy:
                 self._config.set_property("model", "")  # the daemon's default
 
-    def _end_action(self, act: Any, error: Optional[BaseException]) -> None:
+    def _end_action(self, error: Optional[BaseException]) -> None:
         title = self._rows[self._busy].title if self._busy in self._rows else self._busy
         self._busy, self._action = "", None
         if error is not None:
@@ -211,10 +215,10 @@ class ModelManager:
             GLib.idle_add(self._show_error, error)
         elif self._was_cancelled:
             self._say(_("Cancelled; what has arrived is kept."))
-        elif act is model_calls.download:
+        elif self._call is model_calls.download:
             self._say(_("{name} is downloaded, and every file has its hash.").format(name=title))
             self._other.set_text("")
-        elif act is model_calls.verify:
+        elif self._call is model_calls.verify:
             self._say_verified(title)
         self._refresh()
         self._list()

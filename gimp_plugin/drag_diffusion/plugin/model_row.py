@@ -47,6 +47,7 @@ class ModelRow:
         """Nothing happens to this model; `can_act`: nor to another."""
         model = self._model
         self._begun = None
+        self._show_state(model.state, model.state_text)
         self._bar.hide()
         shown = {
             USE: model.state == READY and model.can_use,
@@ -60,8 +61,10 @@ class ModelRow:
             button.set_sensitive(can_act)
         self._buttons[USE].set_sensitive(not self._is_used)  # another's download does not matter
 
-    def show_begin(self, sentence: str) -> None:
+    def show_begin(self, sentence: str, is_download: bool) -> None:
         """Something begins to happen to this model."""
+        if is_download:
+            self._show_state(PARTIAL, _("Downloading"))
         for name, button in self._buttons.items():
             button.set_visible(name == CANCEL)
             button.set_sensitive(True)
@@ -94,17 +97,18 @@ class ModelRow:
     # ---- parts
 
     def _head(self) -> Any:
-        model = self._model
         title = Gtk.Label(xalign=0, selectable=True, can_focus=False)
-        title.set_markup(f"<b>{GLib.markup_escape_text(model.title)}</b>")
+        title.set_markup(f"<b>{GLib.markup_escape_text(self.title)}</b>")
         title.set_ellipsize(Pango.EllipsizeMode.MIDDLE)
-        state = Gtk.Label(xalign=1)
-        dot = f'<span foreground="{COLOURS[model.state]}">●</span>'
-        state.set_markup(f"{dot} {GLib.markup_escape_text(model.state_text)}")
+        self._state = Gtk.Label(xalign=1)
         head = Gtk.Box(spacing=MARGIN)
         head.pack_start(title, True, True, 0)
-        head.pack_end(state, False, False, 0)
+        head.pack_end(self._state, False, False, 0)
         return head
+
+    def _show_state(self, state: str, text: str) -> None:
+        dot = f'<span foreground="{COLOURS[state]}">●</span>'
+        self._state.set_markup(f"{dot} {GLib.markup_escape_text(text)}")
 
     def _text(self) -> Any:
         model = self._model
