@@ -285,6 +285,14 @@ CHANGES = {
     "twice as large": ("image.scale(240, 180)", lambda x, y: (2 * x, 2 * y)),
     "smaller": ("image.scale(90, 60)", lambda x, y: (0.75 * x, 40 / 60 * y)),
     "stretched": ("image.scale(240, 90)", lambda x, y: (2 * x, y)),
+    "renamed and scaled": (
+        "layer.set_name('Other'); image.scale(240, 180)",
+        lambda x, y: (2 * x, 2 * y),
+    ),
+    "renamed and cropped": (
+        "layer.set_name('Other'); image.crop(80, 50, 25, 18)",
+        lambda x, y: (x - 10, y - 8),
+    ),
     "90 degrees": (ROTATE.format(90), lambda x, y: (60 - y, x)),
     "180 degrees": (ROTATE.format(180), lambda x, y: (80 - x, 60 - y)),
     "270 degrees": (ROTATE.format(270), lambda x, y: (y, 80 - x)),
@@ -407,6 +415,10 @@ NOT_TOLD = (
     "The size of layer “Photo” was changed since it was dragged, and nothing tells where the points "
     "of that drag lie in it now: undo that change, or drag the layer anew with Filters ▸ Drag Edit."
 )
+GONE = (
+    "Layer “Photo”, which was dragged to make “Drag edit: Photo”, is not in the image any more: "
+    "bring it back under that name, or drag “Drag edit: Photo” itself with Filters ▸ Drag Edit."
+)
 ERRORS = {
     "no record": (
         "old = below",
@@ -415,8 +427,16 @@ ERRORS = {
     ),
     "source gone": (
         "image.remove_layer(layer)",
-        "Layer “Photo”, which was dragged to make “Drag edit: Photo”, is not in the image any more: "
-        "bring it back under that name, or drag “Drag edit: Photo” itself with Filters ▸ Drag Edit.",
+        GONE,
+    ),
+    "source gone, another has its tattoo": (
+        "tattoo = layer.get_tattoo(); image.remove_layer(layer); below.set_tattoo(tattoo)\n"
+        "set_pixels(below, bytes(120 * 90 * 4))",
+        GONE,
+    ),
+    "renamed and scaled alone": (
+        "layer.set_name('Other'); layer.scale(160, 120, False)",
+        NOT_TOLD.replace("Photo", "Other"),
     ),
     "not readable": (
         "old.attach_parasite(Gimp.Parasite.new('drag-diffusion-edit', Gimp.PARASITE_PERSISTENT, b'{'))",

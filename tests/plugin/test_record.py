@@ -178,7 +178,8 @@ OTHER = LayerState("Sky", "layer", 100, 80, tattoo=3)
         ([OTHER, replace(LAYER, name="Renamed")], 1),
         ([replace(OTHER, tattoo=7), replace(LAYER, tattoo=3)], 1),  # a copy of the image
         ([OTHER, replace(LAYER, tattoo=12)], 1),
-        ([replace(OTHER, tattoo=7, width=5)], None),
+        ([OTHER, replace(LAYER, name="Renamed", width=50)], 1),
+        ([replace(LAYER, tattoo=12, name="Renamed")], None),
         ([OTHER], None),
         ([], None),
     ],

@@ -177,6 +177,8 @@ def _find_change(
             change = landmarks.find(pieces, picture, landmarks.TURNS[1:])
     if change is not None:
         return change, ()
+    if not (now.name == then.name or is_as_large or looks_alike):  # another, that has its tattoo
+        raise EditError(_gone_sentence(result.name, then))
     if is_as_large:  # and painted on
         return landmarks.UNCHANGED, () if looks_alike or not kept.look else (_looks_sentence(now),)
     if _is_where_it_was(kept, result) and not looks_alike:  # cut, and painted on

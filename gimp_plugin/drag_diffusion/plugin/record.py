@@ -223,16 +223,13 @@ def read_generated(packed: Optional[bytes]) -> Optional[Generated]:
 def find_source(then: LayerState, layers: Sequence[LayerState]) -> Optional[int]:
     """Which of the layers is the one that was dragged; None: none of them.
 
-    A tattoo stays through renaming, saving and loading; but a copy of the whole image gives each layer a new one, so that
-    another layer may bear it: there the name tells.
+    A tattoo stays through renaming, scaling, saving and loading; but a copy of the whole image gives each layer a new one, so
+    that another layer may bear it: there the name tells. A layer that has nothing but the tattoo may be the one.
     """
 
     def likeness(now: LayerState) -> int:
         same_tattoo = bool(then.tattoo) and now.tattoo == then.tattoo
-        same_size = (now.width, now.height) == (then.width, then.height)
-        if now.name == then.name:
-            return 3 if same_tattoo else 2
-        return 1 if same_tattoo and same_size else 0
+        return 2 * (now.name == then.name) + same_tattoo
 
     best = max(range(len(layers)), key=lambda n: likeness(layers[n]), default=None)
     return best if best is not None and likeness(layers[best]) else None
