@@ -1,6 +1,7 @@
 """A short drag reshapes its part where the model finds the part moved as a whole odd, and only there."""
 
 from collections.abc import Iterator
+from math import ceil
 from threading import Event
 
 import numpy as np
@@ -33,6 +34,12 @@ def moved_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def smile() -> DragCase:
+    """One that is to open, six pixels by the lower lip."""
+    return make_cases(78, 11)[77]
+
+
 def _edit(engine: BenchEngine, case: DragCase, *, target: tuple[float, float]) -> ByteImage:
     pairs = ((case.point_pairs[0][0], target),)
     return engine.edit(to_request(case.image, case.mask, pairs, case.caption, engine.config)).image
@@ -48,11 +55,38 @@ def test_a_mouth_is_shut(engine: BenchEngine, mouth: DragCase) -> None:
     assert _inside_psnr_db(mouth, shut) > 17
 
 
-@pytest.mark.usefixtures("moved_as_a_whole")
-def test_without_a_second_look_it_is_carried_away(engine: BenchEngine, mouth: DragCase) -> None:
-    carried_away = _edit(engine, mouth, target=mouth.point_pairs[0][1])
+def test_a_mouth_is_opened(engine: BenchEngine, smile: DragCase) -> None:
+    opened = _edit(engine, smile, target=smile.point_pairs[0][1])
 
-    assert _inside_psnr_db(mouth, carried_away) < 14
+    assert _inside_psnr_db(smile, opened) > 16
+
+
+@pytest.mark.usefixtures("moved_as_a_whole")
+@pytest.mark.parametrize("name", ["mouth", "smile"])
+def test_without_a_second_look_it_is_carried_away(
+    engine: BenchEngine, name: str, request: pytest.FixtureRequest
+) -> None:
+    case = request.getfixturevalue(name)
+
+    carried_away = _edit(engine, case, target=case.point_pairs[0][1])
+
+    assert _inside_psnr_db(case, carried_away) < 14
+
+
+def test_the_second_look_costs_24_passes_and_60_percent_of_the_levels_twice(
+    engine: BenchEngine, mouth: DragCase, request: pytest.FixtureRequest
+) -> None:
+    passes: list[int] = []
+    hook = engine.model.unet.register_forward_hook(lambda *_: passes.append(1))
+
+    _edit(engine, mouth, target=mouth.point_pairs[0][1])
+    reshaped = len(passes)
+    request.getfixturevalue("moved_as_a_whole")
+    _edit(engine, mouth, target=mouth.point_pairs[0][1])
+    hook.remove()
+
+    levels = ceil(0.6 * engine.config.num_inverted_steps)
+    assert reshaped - (len(passes) - reshaped) == 24 + 2 * levels
 
 
 def test_a_ball_goes_a_short_way_as_a_ball(

@@ -322,25 +322,33 @@ def _warped(problem: DragProblem, motion: _Motion) -> DragProblem:
 def _reconsider(
     problem: DragProblem, latent: Float[Tensor, "1 c h w"], motion: _Motion, *, stop: Event
 ) -> Generator[StageStep, None, tuple[Float[Tensor, "1 c h w"], _Motion]]:
-    """The latent with the part moved, or with it reshaped where the model finds the first odd and the other likelier."""
+    """The latent with the part moved or, where the model finds that picture odd, with the part shrunk or grown.
+
+    What shrinks leaves little to invent, so the likelier is it only where it is not odd itself; else the part was meant to grow.
+    """
     if motion.nudge is None:
         return latent, motion
     branch, seed = problem.branch, problem.config.seed
     height, width = latent.shape[-2:]
     weight = images.to_latent_mask(motion.editable, height, width, any_pixel=True).to(latent)
     error = partial(prediction_error, branch, weight=weight, seed=seed, stop=stop)
-    likeliest = error(latent)
-    if likeliest <= _ODD * error(branch.latents[0]):
+    expected = _ODD * error(branch.latents[0])
+    if error(latent) <= expected:
         return latent, motion
-    chosen = latent, motion
     lower = replace(problem, branch=branch.up_to(ceil(_RESHAPED_FROM * branch.top_level)))
-    for reshaped in motion_field.reshaped(motion.field, motion.nudge):
-        other = motion._replace(field=reshaped)
-        start = _warped(lower, other).start
-        denoised = yield from _denoise(lower, start, lower.branch.top_level, stop=stop)
-        if (other_error := error(denoised)) < likeliest:
-            likeliest, chosen = other_error, (denoised, other)
-    return chosen
+    grown, shrunk = motion_field.reshaped(motion.field, motion.nudge)
+    small = yield from _moved_along(lower, motion._replace(field=shrunk), stop=stop)
+    large = yield from _moved_along(lower, motion._replace(field=grown), stop=stop)
+    return small if error(small[0]) <= min(expected, error(large[0])) else large
+
+
+def _moved_along(
+    problem: DragProblem, motion: _Motion, *, stop: Event
+) -> Generator[StageStep, None, tuple[Float[Tensor, "1 c h w"], _Motion]]:
+    """Warped and denoised, without drag steps."""
+    start = _warped(problem, motion).start
+    latent = yield from _denoise(problem, start, problem.branch.top_level, stop=stop)
+    return latent, motion
 
 
 class _Moved(NamedTuple):
