@@ -110,7 +110,7 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
             device_memory_free_bytes=18_200_000_000,
             process_memory_bytes=1_400_000_000,
             loaded_model=self.loaded_model,
-            memory_plan="about 3.6 GiB needed, 17.1 GiB available: nothing has to be saved"
+            memory_plan="about 3.6 GiB needed, 17.1 GiB available: enough for full speed"
             if self.loaded_model
             else "",
             queue_length=self.busy,

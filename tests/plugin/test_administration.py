@@ -69,9 +69,7 @@ def test_how_the_daemon_is(running, fake_daemon):
     assert rows["Works on"] == "cuda:0 NVIDIA GeForce RTX 4090, float16"
     assert rows["Memory"] == "18 GB of 24 GB are free; the daemon takes 1.4 GB"
     assert rows["Model in memory"] == "sd15"
-    assert (
-        rows["Latest edit"] == "about 3.6 GiB needed, 17.1 GiB available: nothing has to be saved"
-    )
+    assert rows["Latest edit"] == "about 3.6 GiB needed, 17.1 GiB available: enough for full speed"
     assert rows["Running for"] == "3 h 12 min"
     assert rows["Prepared in memory"] == "2 pictures, 64 MB"
     assert rows["Prepared on disk"] == "5 pictures, 155 MB (of at most 4.3 GB)"

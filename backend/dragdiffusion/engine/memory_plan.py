@@ -82,7 +82,7 @@ def _in_words(savings: Savings) -> str:
         "activations are computed twice (slower)": savings.recomputed,
         "the VAE works on tiles (slower)": savings.tiled,
     }
-    return "; ".join(word for word, is_on in words.items() if is_on) or "nothing has to be saved"
+    return "; ".join(word for word, is_on in words.items() if is_on) or "enough for full speed"
 
 
 @contextmanager
