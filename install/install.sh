@@ -87,7 +87,7 @@ python=$(find_python)
 say "Python: $("$python" --version), PyTorch: $TORCH_VERSION for $build, into $venv"
 mkdir -p "$home" "$(dirname "$link")"
 "$venv/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$venv"
-if [ -x "$daemon" ]; then "$daemon" stop >/dev/null 2>&1 || true; fi  # an older daemon must not serve the new plug-in
+if [ -x "$daemon" ]; then "$daemon" stop >/dev/null || true; fi  # an older daemon must not serve the new plug-in
 "$venv/bin/python" -m pip install -qq --upgrade pip
 install_torch "$venv/bin/python" "$build"
 "$venv/bin/python" -m pip install -qq "$root"

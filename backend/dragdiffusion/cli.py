@@ -199,7 +199,7 @@ def unload() -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop the daemon; one that does not answer is ended by force."""
+    """Stop the daemon; one that does not answer within a minute is ended by force."""
     from dragdiffusion.commands.daemon import stop_daemon
     from dragdiffusion.commands.errors import errors_as_exit_status
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from dragdiffusion.client import connection, launch
 from dragdiffusion.client.connection import DaemonError
+from dragdiffusion.commands import daemon as commands
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.daemon.endpoint import Endpoint
 from dragdiffusion.engine.drag_types import Pixels
@@ -40,12 +42,39 @@ def say(running: RunningDaemon, *arguments: str) -> str:
     return done.stdout
 
 
-def test_it_is_told_and_stopped(start_daemon: StartDaemon) -> None:
+def stop_here(running: RunningDaemon, monkeypatch: pytest.MonkeyPatch, busy_seconds: float) -> None:
+    """`dragdiffusion stop`, with less patience."""
+    for name, value in running.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(commands, "BUSY_SECONDS", busy_seconds)
+    assert commands.stop_daemon() == 0
+
+
+def test_it_is_told_and_stopped(
+    start_daemon: StartDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     running = hang(start_daemon())
     assert f"process {running.process.pid}, does not answer" in say(running, "status")
-    assert "it was ended by force" in say(running, "stop")
+    stop_here(running, monkeypatch, 2)
+    told = capsys.readouterr()
+    assert "It has 2 s; then it is ended by force." in told.err
+    assert "it was ended by force" in told.out
     assert running.process.wait(timeout=5) == -signal.SIGKILL
     assert say(running, "stop") == "No daemon runs.\n"
+
+
+def test_one_that_is_only_busy_is_stopped_without_force(
+    start_daemon: StartDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = hang(start_daemon())
+    goes_on = threading.Timer(8, os.kill, (running.process.pid, signal.SIGCONT))
+    goes_on.start()
+    stop_here(running, monkeypatch, 30)
+    goes_on.join()
+    told = capsys.readouterr()
+    assert "does not answer: it is busy, or it hangs" in told.err
+    assert told.out == "The daemon stops.\n"
+    assert running.process.wait(timeout=20) == 0
 
 
 def test_another_one_takes_its_place(start_daemon: StartDaemon) -> None:

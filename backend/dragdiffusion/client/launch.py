@@ -20,14 +20,14 @@ _STOP_SECONDS = 15.0
 _ANSWER_SECONDS = 5.0
 
 
-def find_daemon() -> Endpoint | None:
+def find_daemon(answer_seconds: float = _ANSWER_SECONDS) -> Endpoint | None:
     """The daemon that runs and answers, if there is one."""
     endpoint = endpoints.read(endpoints.endpoint_file())
     if endpoint is None or not endpoints.process_lives(endpoint.pid):
         return None
     try:
         with Connection(endpoint) as daemon:
-            daemon.status(timeout=_ANSWER_SECONDS)
+            daemon.status(timeout=answer_seconds)
     except DaemonError:
         return None
     return endpoint
@@ -40,10 +40,21 @@ def find_silent_daemon() -> Endpoint | None:
     return endpoint if lives else None
 
 
+def wait_for_answer(seconds: float) -> Endpoint | None:
+    """The daemon that is silent now, once it answers; None: it ends, or says nothing for so long."""
+    deadline = time.monotonic() + seconds
+    while find_silent_daemon() and time.monotonic() < deadline:
+        endpoint = find_daemon(deadline - time.monotonic())
+        if endpoint is not None:
+            return endpoint
+        time.sleep(0.05)
+    return None
+
+
 def say_silent(endpoint: Endpoint) -> str:
     return (
         f"The daemon, process {endpoint.pid}, does not answer: it is very busy, or it hangs. Wait a while, or "
-        "end it by force with `dragdiffusion stop`."
+        "end it with `dragdiffusion stop`."
     )
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+
 from dragdiffusion.client.connection import Connection
-from dragdiffusion.client.launch import find_daemon, find_silent_daemon, say_silent
+from dragdiffusion.client.launch import (
+    find_daemon,
+    find_silent_daemon,
+    say_silent,
+    wait_for_answer,
+)
 from dragdiffusion.commands.cache import Cache, mebibytes
 from dragdiffusion.commands.errors import FAILED, CommandFailed
 from dragdiffusion.daemon import endpoint as endpoints
+
+BUSY_SECONDS = (
+    60.0  # without an answer: it hangs, as a call that runs has it (client/connection.py)
+)
 
 
 def show_status() -> int:
@@ -72,7 +83,16 @@ def duration(seconds: float) -> str:
 
 
 def stop_daemon() -> int:
+    """One that does not answer is waited for, since it may be busy, and then ended by force."""
     endpoint = find_daemon()
+    silent = find_silent_daemon()
+    if endpoint is None and silent is not None:
+        print(
+            f"The daemon, process {silent.pid}, does not answer: it is busy, or it hangs. It has "
+            f"{BUSY_SECONDS:.0f} s; then it is ended by force. Ctrl+C leaves it as it is.",
+            file=sys.stderr,
+        )
+        endpoint = wait_for_answer(BUSY_SECONDS)
     if endpoint is None:
         ended = endpoints.end(endpoints.endpoint_file())
         told = f"The daemon, process {ended}, did not answer: it was ended by force."

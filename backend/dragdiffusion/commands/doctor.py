@@ -129,7 +129,7 @@ def check_daemon() -> Iterator[Finding]:
         yield Finding(
             "Daemon",
             f"process {silent.pid} does not answer",
-            f"Run `dragdiffusion stop`, which ends it by force; its log is {silent.log_file}.",
+            f"Run `dragdiffusion stop`, which ends it; its log is {silent.log_file}.",
         )
     else:
         yield Finding("Daemon", "not running; it starts when it is needed")
