@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -319,7 +320,7 @@ def _explained(error: Exception, name: str) -> Exception:
     if code in (401, 403):
         return ModelUnavailable(
             f"Hugging Face does not give {name} to everyone: accept its terms on the web page, "
-            "then log in with `hf auth login`. (A name that does not exist is answered likewise.)"
+            f"then log in with `{_hf()} auth login`. (A name that does not exist is answered likewise.)"
         )
     if code == 404:
         return ModelNotFound(f"Hugging Face has no model {name}.")
@@ -327,6 +328,12 @@ def _explained(error: Exception, name: str) -> Exception:
         f"{_endpoint()} cannot be reached ({getattr(error, 'reason', error)}): check the "
         "connection or the proxy and try again. What has arrived so far is kept."
     )
+
+
+def _hf() -> Path:
+    """Hugging Face's program, which is installed with this one and need not be on the PATH."""
+    beside = Path(sys.executable).with_name("hf")
+    return beside if beside.exists() else Path("hf")
 
 
 def _refuse_if_offline(hub_name: str) -> None:
