@@ -64,7 +64,7 @@ def _edited(
         softer = max(0, settings.mask_grow) + settings.mask_feather
         x, y, width, height = selected
         points += [(x - softer, y - softer), (x + width + softer, y + height + softer)]
-    return _bounds(points, layer) if points else None
+    return bounds(points, layer) if points else None
 
 
 def _needed(layer: LayerState, edited: Region, context: float) -> Region:
@@ -81,7 +81,7 @@ def _needed(layer: LayerState, edited: Region, context: float) -> Region:
             max(y + height + near, top + side) + MARGIN,
         ),
     ]
-    return _bounds(corners, layer)
+    return bounds(corners, layer)
 
 
 def _placed(start: float, side: int, available: int) -> float:
@@ -93,10 +93,11 @@ def _on_grid(layer: LayerState, region: Region) -> Region:
     x, y, width, height = region
     left, top = x // GRID * GRID, y // GRID * GRID
     right, bottom = (math.ceil(end / GRID) * GRID for end in (x + width, y + height))
-    return _bounds([(left, top), (right, bottom)], layer)
+    return bounds([(left, top), (right, bottom)], layer)
 
 
-def _bounds(points: Iterable[Point], layer: LayerState) -> Region:
+def bounds(points: Iterable[Point], layer: LayerState) -> Region:
+    """The smallest region of the layer that holds the points; those outside count where the layer's edge is nearest."""
     inside = [(min(max(x, 0), layer.width), min(max(y, 0), layer.height)) for x, y in points]
     left, top = math.floor(min(x for x, _y in inside)), math.floor(min(y for _x, y in inside))
     right, bottom = math.ceil(max(x for x, _y in inside)), math.ceil(max(y for _x, y in inside))

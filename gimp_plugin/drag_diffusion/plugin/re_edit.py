@@ -105,7 +105,8 @@ class ReEdit(Subject):
     @property
     def selected(self) -> Optional[Region]:
         if self.selection is not None:
-            return record.bounds(self.selection, self.state)
+            x, y, width, height = self.selection.region
+            return cutout.bounds([(x, y), (x + width, y + height)], self.state)
         return super().selected if self.record.had_selection else None
 
     def read_selection(self, part: Region) -> Optional[PixelBuffer]:

@@ -248,13 +248,6 @@ def place(part: PixelBuffer, there: Region) -> PixelBuffer:
     return PixelBuffer(there[2], there[3], 1, bytes(rows), there[0], there[1])
 
 
-def bounds(part: PixelBuffer, layer: LayerState) -> Region:
-    """Where it lies in the layer; 0 × 0 where that is beside it."""
-    left, right = (min(max(n, 0), layer.width) for n in (part.x, part.x + part.width))
-    top, bottom = (min(max(n, 0), layer.height) for n in (part.y, part.y + part.height))
-    return left, top, right - left, bottom - top
-
-
 def shrink(mask: PixelBuffer, scale: float) -> Tuple[int, int, bytes]:
     """Width, height and rows of a smaller mask: of each of its pixels the one that lies in the middle."""
     width, height = max(1, round(mask.width * scale)), max(1, round(mask.height * scale))
