@@ -104,6 +104,12 @@ def test_without_a_daemon_that_is_said(tmp_path):
         events(model_calls.list_all(nowhere))
 
 
+def test_only_models_that_are_here_are_offered_and_no_daemon_is_started(installation, tmp_path):
+    assert events(model_calls.list_usable(installation)) == [Models(("embedded",))]
+    nowhere = Installation((), tmp_path / "none.json", tmp_path / "log", {})
+    assert events(model_calls.list_usable(nowhere)) == []
+
+
 def test_a_model_for_measuring_only_is_not_offered(installation, fake_daemon):
     fake_daemon.models["x/sd2"] = rpc.Model(
         name="x/sd2", family="sd2", state=rpc.MODEL_STATE_READY, available=True

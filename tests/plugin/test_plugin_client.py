@@ -28,7 +28,6 @@ from plugin.edit_model import (
     Edit,
     Handles,
     LayerState,
-    Models,
     PixelBuffer,
     Progress,
     Result,
@@ -246,10 +245,6 @@ def test_one_that_hangs_up_at_once_is_none():
             with pytest.raises(DaemonUnreachable):
                 asyncio.run(client.get_status(there))
         server.shutdown(socket.SHUT_RDWR)
-
-
-def test_only_models_that_are_here_are_offered(fake_daemon):
-    assert asyncio.run(client.list_models(endpoint_of(fake_daemon))) == Models(("embedded",))
 
 
 def test_the_plug_in_and_the_daemon_are_of_one_version():

@@ -115,11 +115,11 @@ class Background:
         GLib.idle_add(lambda: self._go_on(work))
 
     def _begin(self) -> Generator[None, None, None]:
-        from plugin import daemon, session
+        from plugin import daemon, model_calls, session
 
         yield
         installation = daemon.read_installation()
-        self._list_models = lambda: daemon.list_models(installation)
+        self._list_models = lambda: model_calls.list_usable(installation)
         self._session = session.Session(
             lambda edit: daemon.prepare(edit, installation),
             lambda edit: daemon.drag(edit, installation),

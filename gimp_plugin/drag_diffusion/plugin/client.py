@@ -17,12 +17,11 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import __version__, timing, translation, wire
-from plugin.edit_model import Edit, Handles, Models, PixelBuffer, Prepared, Progress, Result, View
+from plugin.edit_model import Edit, Handles, PixelBuffer, Prepared, Progress, Result, View
 from plugin.translation import _
 
 CHUNK = 1 << 20  # bytes of pixels a message
 WINDOW = 1 << 24  # bytes in flight
-FOR_BENCHMARKS = "sd2"  # the family of models that no drag can use
 SERVICE = "/dragdiffusion.v1.DragDiffusion/"
 WATCH_SECONDS = 20.0  # between two looks, during a call, whether the daemon still answers
 ANSWER_SECONDS = 60.0  # that it may take then: it works, perhaps on a slow computer
@@ -95,12 +94,6 @@ async def get_status(endpoint: Endpoint, timeout: float = 10.0) -> rpc.GetStatus
     """Ask the daemon how it is; DaemonUnreachable if nobody answers within `timeout` seconds."""
     async with _connected(endpoint) as call:
         return await call.get_status(timeout)
-
-
-async def list_models(endpoint: Endpoint) -> Models:
-    """The models whose files are there."""
-    async with _connected(endpoint) as call:
-        return await call.list_models()
 
 
 async def ask(
@@ -254,12 +247,6 @@ class _Calls:
     async def get_status(self, timeout: float) -> rpc.GetStatusResponse:
         call = self.unary("GetStatus", rpc.GetStatusRequest(), rpc.GetStatusResponse)
         return await asyncio.wait_for(call, timeout)
-
-    async def list_models(self) -> Models:
-        response = await self.unary("ListModels", rpc.ListModelsRequest(), rpc.ListModelsResponse)
-        return Models(
-            tuple(m.name for m in response.models if m.available and m.family != FOR_BENCHMARKS)
-        )
 
     async def finish(self, edit_id: str) -> bool:
         request = rpc.FinishDragRequest(edit_id=edit_id)

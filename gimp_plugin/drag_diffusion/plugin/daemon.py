@@ -63,13 +63,6 @@ async def finish(edit: Edit, installation: Installation) -> AsyncIterator[Any]:
         yield event
 
 
-async def list_models(installation: Installation) -> AsyncIterator[Any]:
-    """The Models of the daemon, if it runs."""
-    endpoint = read_endpoint(installation.endpoint_file)
-    if endpoint is not None:
-        yield await client.list_models(endpoint)
-
-
 async def _or_as_any_other(
     edit: Edit, call: Callable[[Endpoint, Edit], AsyncIterator[Any]], installation: Installation
 ) -> AsyncIterator[Any]:

@@ -7,7 +7,7 @@ from typing import Any, Optional, Tuple
 
 from gi.repository import GdkPixbuf, Gtk
 
-from plugin import daemon, generating, messages, timing
+from plugin import daemon, generating, messages, model_calls, timing
 from plugin import dialog_widgets as parts
 from plugin.calls import Call
 from plugin.canvas_view import AROUND, in_square, to_pixbuf
@@ -231,7 +231,7 @@ class GenerateDialog:
         """What the daemon has, if it runs; others may still be typed."""
         installation = self._installation
         self._listing = Call(
-            lambda: daemon.list_models(installation), self._offer_models, lambda _error: None
+            lambda: model_calls.list_usable(installation), self._offer_models, lambda _error: None
         )
 
     def _offer_models(self, event: Any) -> None:

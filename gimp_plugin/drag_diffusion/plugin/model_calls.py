@@ -7,12 +7,13 @@ from typing import Any, AsyncIterator, List, Tuple
 
 from dragdiffusion_rpc import drag_pb2 as rpc
 from plugin import client, daemon
-from plugin.client import FOR_BENCHMARKS, Endpoint
+from plugin.client import Endpoint
 from plugin.daemon import Installation
 from plugin.edit_model import Models
 from plugin.quantities import size_text
 from plugin.translation import _
 
+FOR_BENCHMARKS = "sd2"  # the family of models that no drag can use
 READY, PARTIAL, ABSENT, DAMAGED = "ready", "partial", "absent", "damaged"
 STATES = {
     rpc.MODEL_STATE_READY: READY,
@@ -110,13 +111,17 @@ async def list_all(installation: Installation) -> AsyncIterator[Any]:
     """Progress while the daemon is started, if it does not run; then the Listing."""
 
     async def ask(endpoint: Endpoint) -> AsyncIterator[Any]:
-        answer = await client.ask(
-            endpoint, "ListModels", rpc.ListModelsRequest(), rpc.ListModelsResponse
-        )
-        yield _to_listing(answer)
+        yield await _list(endpoint)
 
     async for event in daemon.with_daemon(installation, ask):
         yield event
+
+
+async def list_usable(installation: Installation) -> AsyncIterator[Any]:
+    """The Models that a drag can use now, if the daemon runs."""
+    endpoint = daemon.read_endpoint(installation.endpoint_file)
+    if endpoint is not None:
+        yield (await _list(endpoint)).usable
 
 
 async def download(installation: Installation, name: str) -> AsyncIterator[Any]:
@@ -160,7 +165,9 @@ async def _follow(
             yield event
 
 
-def _to_listing(answer: Any) -> Listing:
+async def _list(endpoint: Endpoint) -> Listing:
+    request = rpc.ListModelsRequest()
+    answer = await client.ask(endpoint, "ListModels", request, rpc.ListModelsResponse)
     models: List[ModelInfo] = []
     for model in answer.models:
         models.append(
