@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -177,6 +178,32 @@ def host_command(gimp: Gimp, processes: None) -> Any:
         return " ".join([*out, *python, *arguments])
 
     return make
+
+
+@pytest.fixture
+def real_daemon(gimp: Gimp, host_command: Any) -> Iterator[str]:
+    """The command by which the plug-in starts the daemon with the embedded model."""
+    from dragdiffusion.models import catalogue
+
+    if not catalogue.is_available(catalogue.resolve(catalogue.EMBEDDED)):
+        pytest.skip("the embedded model is not in this checkout")
+    yield from _real_daemon(gimp, host_command)
+
+
+@pytest.fixture(scope="module")
+def daemon_command(gimp: Gimp, host_command: Any) -> Iterator[str]:
+    """The same for all tests of a file, without any model."""
+    yield from _real_daemon(gimp, host_command)
+
+
+def _real_daemon(gimp: Gimp, host_command: Any) -> Iterator[str]:
+    from dragdiffusion.daemon import endpoint as endpoints
+
+    gimp.endpoint_file.unlink(missing_ok=True)
+    yield host_command("-m", "dragdiffusion", "serve", "--device", "cpu")
+    endpoint = endpoints.read(gimp.endpoint_file)
+    if endpoint is not None:
+        os.kill(endpoint.pid, signal.SIGTERM)
 
 
 @pytest.fixture

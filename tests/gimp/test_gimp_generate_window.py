@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from itertools import groupby
 
@@ -11,9 +9,6 @@ import numpy as np
 import pytest
 from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, make_picture, wait
 from PIL import Image
-
-from dragdiffusion.daemon import endpoint as endpoints
-from dragdiffusion.models import catalogue
 
 pytestmark = pytest.mark.slow
 TITLE = "^Generate Layer$"
@@ -172,12 +167,9 @@ def test_without_an_image_the_picture_opens_as_one(desktop, fake_daemon):
     wait(lambda: desktop.windows(MAIN), "its window")
 
 
-def test_with_the_embedded_model_a_generated_layer_is_dragged(gimp, desktop, host_command):
+def test_with_the_embedded_model_a_generated_layer_is_dragged(desktop, real_daemon):
     """Nothing is faked: the drag starts from the latents of the sampling, without LoRA and inversion; and so it
     does when it is edited again. The screenshots are those of the documentation."""
-    if not catalogue.is_available(catalogue.resolve(catalogue.EMBEDDED)):
-        pytest.skip("the embedded model is not in this checkout")
-    gimp.endpoint_file.unlink(missing_ok=True)
     desktop.open_gimp(
         f"""
         PROMPT = "a red flower, blue background"
@@ -192,42 +184,37 @@ def test_with_the_embedded_model_a_generated_layer_is_dragged(gimp, desktop, hos
         result["again"] = call(image, [old], Gimp.RunMode.INTERACTIVE, RE_EDIT)
         """,
         WATCH,
-        DRAGDIFFUSION_DAEMON_COMMAND=host_command("-m", "dragdiffusion", "serve"),
+        DRAGDIFFUSION_DAEMON_COMMAND=real_daemon,
     )
-    try:
-        window = desktop.wait_for_window(TITLE)
-        time.sleep(1)
-        desktop.press(window, "Return")
-        wait(lambda: desktop.times("result"), "the picture", 300)
-        desktop.screenshot("gimp-generate.png")
-        desktop.times_file.unlink()
-        desktop.press(window, "Return")
-        dialog = desktop.open_dialog()
-        wait(lambda: desktop.times("prepared"), "the preparation", 300)
-        desktop.screenshot("generate-embedded-drag.png")
-        desktop.press(dialog, "Return")
-        wait(lambda: desktop.times("result"), "the result", 400)
-        desktop.screenshot("generate-embedded-result.png")
-        desktop.times_file.unlink()
-        desktop.press(dialog, "Return")
-        dialog = desktop.open_dialog("^Re-edit Drag$")
-        wait(lambda: desktop.times("prepared"), "the preparation", 300)
-        desktop.screenshot("gimp-re-edit.png")
-        desktop.pull(desktop.on_canvas(78, 30), desktop.on_canvas(70, 45))
-        desktop.press(dialog, "Return")
-        wait(lambda: desktop.times("result"), "the second result", 400)
-        desktop.screenshot("re-edit-embedded-result.png")
-        desktop.press(dialog, "Return")
-        wait(lambda: desktop.state().get("records"), "the layer")
-        assert desktop.state()["again"] == ["SUCCESS", ""]
-        assert desktop.state()["drag"] == ["SUCCESS", ""]
-        (record,) = desktop.state()["records"]
-        assert record["drags"][0][-1] == pytest.approx((70, 45), abs=1)
-        phases = {phase["phase"] for phase in record["run"]["phases"]}
-        assert "lora" not in phases
-        assert "inversion" not in phases
-        assert record["settings"]["prompt"] == "a red flower, blue background"
-    finally:
-        endpoint = endpoints.read(gimp.endpoint_file)
-        if endpoint is not None:
-            os.kill(endpoint.pid, signal.SIGTERM)
+    window = desktop.wait_for_window(TITLE)
+    time.sleep(1)
+    desktop.press(window, "Return")
+    wait(lambda: desktop.times("result"), "the picture", 300)
+    desktop.screenshot("gimp-generate.png")
+    desktop.times_file.unlink()
+    desktop.press(window, "Return")
+    dialog = desktop.open_dialog()
+    wait(lambda: desktop.times("prepared"), "the preparation", 300)
+    desktop.screenshot("generate-embedded-drag.png")
+    desktop.press(dialog, "Return")
+    wait(lambda: desktop.times("result"), "the result", 400)
+    desktop.screenshot("generate-embedded-result.png")
+    desktop.times_file.unlink()
+    desktop.press(dialog, "Return")
+    dialog = desktop.open_dialog("^Re-edit Drag$")
+    wait(lambda: desktop.times("prepared"), "the preparation", 300)
+    desktop.screenshot("gimp-re-edit.png")
+    desktop.pull(desktop.on_canvas(78, 30), desktop.on_canvas(70, 45))
+    desktop.press(dialog, "Return")
+    wait(lambda: desktop.times("result"), "the second result", 400)
+    desktop.screenshot("re-edit-embedded-result.png")
+    desktop.press(dialog, "Return")
+    wait(lambda: desktop.state().get("records"), "the layer")
+    assert desktop.state()["again"] == ["SUCCESS", ""]
+    assert desktop.state()["drag"] == ["SUCCESS", ""]
+    (record,) = desktop.state()["records"]
+    assert record["drags"][0][-1] == pytest.approx((70, 45), abs=1)
+    phases = {phase["phase"] for phase in record["run"]["phases"]}
+    assert "lora" not in phases
+    assert "inversion" not in phases
+    assert record["settings"]["prompt"] == "a red flower, blue background"

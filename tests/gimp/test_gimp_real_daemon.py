@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
-from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.models import catalogue
 
 pytestmark = pytest.mark.slow
@@ -40,17 +37,6 @@ DRAG = """
         result["all_selected_is_there"] = sum(inside) == sum(coverage)
         result["record"] = read_record(new)
 """
-
-
-@pytest.fixture(scope="module")
-def daemon_command(gimp, request):
-    """The real daemon is started by the plug-in, once, and ended here."""
-    gimp.endpoint_file.unlink(missing_ok=True)
-    make = request.getfixturevalue("host_command")
-    yield make("-m", "dragdiffusion", "serve", "--device", "cpu")
-    endpoint = endpoints.read(gimp.endpoint_file)
-    if endpoint is not None:
-        os.kill(endpoint.pid, signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")

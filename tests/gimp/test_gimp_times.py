@@ -6,19 +6,14 @@ The bounds are for a busy machine; the figures of docs/user-guide.md are from a 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import statistics
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from gimp_desktop import OUTPUT, wait
 
 from dragdiffusion.client.connection import Connection
 from dragdiffusion.daemon import endpoint as endpoints
-from dragdiffusion.models import catalogue
 
 pytestmark = pytest.mark.slow
 RUNS = 5
@@ -40,18 +35,6 @@ def other_pixels(number):
     del buffer
     layer.update(0, 0, SIDE, SIDE)
 """
-
-
-@pytest.fixture
-def real_daemon(gimp: Any, host_command: Any) -> Iterator[str]:
-    """The command by which the plug-in starts it."""
-    if not catalogue.is_available(catalogue.resolve(catalogue.EMBEDDED)):
-        pytest.skip("the embedded model is not in this checkout")
-    gimp.endpoint_file.unlink(missing_ok=True)
-    yield host_command("-m", "dragdiffusion", "serve")
-    endpoint = endpoints.read(gimp.endpoint_file)
-    if endpoint is not None:
-        os.kill(endpoint.pid, signal.SIGTERM)
 
 
 def keep(name: str, figures: dict[str, float]) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from importlib.metadata import version
 
 import pytest
 from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, make_picture, wait
-
-from dragdiffusion.daemon import endpoint as endpoints
-from dragdiffusion.models import catalogue
 
 pytestmark = pytest.mark.slow
 
@@ -185,19 +180,6 @@ def test_a_drag_that_fails_leaves_the_dialog_open_and_tells_how_to_go_on(
 
 
 PROMPT = "a purple mountain at day with a sun and a tree"
-
-
-@pytest.fixture
-def real_daemon(gimp, host_command):
-    """The command that starts it with the embedded model."""
-    embedded = catalogue.resolve(catalogue.EMBEDDED)
-    if not catalogue.is_available(embedded):
-        pytest.skip("the embedded model is not in this checkout")
-    gimp.endpoint_file.unlink(missing_ok=True)
-    yield host_command("-m", "dragdiffusion", "serve")
-    endpoint = endpoints.read(gimp.endpoint_file)
-    if endpoint is not None:
-        os.kill(endpoint.pid, signal.SIGTERM)
 
 
 def test_the_whole_way_with_the_embedded_model(gimp, desktop, real_daemon):
