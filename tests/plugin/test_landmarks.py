@@ -92,6 +92,11 @@ def test_a_pattern_without_end_is_given_up():
     assert landmarks.find(pieces, stripes, landmarks.TURNS) is None
 
 
+def test_one_place_tells_nothing_where_not_every_place_was_looked_at(monkeypatch):
+    monkeypatch.setattr(landmarks, "TRIES", 1)
+    assert landmarks.find(PIECES, PICTURE, landmarks.TURNS) is None
+
+
 @pytest.mark.parametrize("turn", landmarks.TURNS)
 def test_a_mask_is_turned_as_the_picture_is(turn):
     mask = PixelBuffer(3, 2, 1, b"abcdef", 4, 5)

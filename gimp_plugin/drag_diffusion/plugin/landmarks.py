@@ -151,7 +151,7 @@ def _changes(piece: PixelBuffer, picture: PixelBuffer, one: Change) -> Iterator[
 
 
 def _places(piece: PixelBuffer, picture: PixelBuffer) -> List[Tuple[int, int]]:
-    """Two at most."""
+    """Two at most; none where there is too much to look at."""
     size = 4 * piece.width
     lines = [piece.rows[start : start + size] for start in range(0, len(piece.rows), size)]
     key = max(range(piece.height), key=lambda row: len(set(memoryview(lines[row]).cast("I"))))
@@ -166,6 +166,8 @@ def _places(piece: PixelBuffer, picture: PixelBuffer) -> List[Tuple[int, int]]:
         fits = 0 <= y - key <= picture.height - piece.height and x + piece.width <= picture.width
         if at % 4 == 0 and fits and cut(picture, there).rows == piece.rows:
             places.append(there[:2])
+    else:
+        return []  # what has not been looked at may hold it too
     return places
 
 
