@@ -78,7 +78,7 @@ class GenerateDialog:
         frame = Gtk.Frame(shadow_type=Gtk.ShadowType.IN, valign=Gtk.Align.START)
         frame.set_size_request(SIDE + 4, SIDE + 4)  # the window keeps its size
         frame.add(self._image)
-        self._image.get_accessible().set_name(_("The picture that was generated"))
+        messages.give_name(self._image, _("The picture that was generated"))
         self._labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)  # one column
         self._settings = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=GAP)
         self._settings.pack_start(self._main_rows(), False, False, 0)
@@ -140,14 +140,20 @@ class GenerateDialog:
         steps, scale = self._arguments["steps"], self._arguments["guidance-scale"]
         rows = self._rows(
             ("negative-prompt", self._entry("negative-prompt")),
-            ("steps", number_or_automatic(self._config, steps, 0, 1, 5, 50)),
-            ("guidance-scale", number_or_automatic(self._config, scale, 0, 1, 0.5, 7.5)),
+            ("steps", self._number(steps, step=5, start=50)),
+            ("guidance-scale", self._number(scale, step=0.5, start=7.5)),
         )
         rows.set_margin_top(GAP)
         expander = Gtk.Expander(label=_("Ad_vanced"), use_underline=True)
         expander.set_tooltip_text(_("The model's own values are good ones"))
         expander.add(rows)
         return expander
+
+    def _number(self, spec: Any, step: float, start: float) -> Any:
+        """One that the model has a value of its own for."""
+        return number_or_automatic(
+            self._config, spec, automatic=0, smallest=1, step=step, start=start
+        )
 
     def _rows(self, *widgets: Tuple[str, Any]) -> Any:
         """Each widget with the label of its argument."""

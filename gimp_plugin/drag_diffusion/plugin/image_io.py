@@ -185,6 +185,7 @@ def read_thumbnail(layer: Any, side: int) -> Any:
 
 
 def _read_small(layer: Any, side: int) -> Any:
+    """Without the layer's filters, which its buffer does not have."""
     start()
     full = layer.get_width(), layer.get_height()
     scale = min(1.0, side / max(full))

@@ -63,9 +63,8 @@ def apply(config: Any, values: Values, names: Iterable[str]) -> None:
     """Set these arguments of a procedure as they were saved; what is missing or cannot be stays as it is."""
     for name in names:
         value, now = values.get(name), config.get_property(name)
-        if isinstance(
-            value, str if now is None else type(now)
-        ):  # a text that was never set is None
+        kind = str if now is None else type(now)  # a text that was never set is None
+        if isinstance(value, kind):
             config.set_property(name, value)
 
 

@@ -29,10 +29,8 @@ SENTENCES = {  # where those of the arguments are for scripts
     ),
     "max-drag-steps": _("Iterations at most: raise it if a point does not arrive."),
 }
-STARTS = {
-    "lora-steps": 80,
-    "max-drag-steps": 30,
-}  # Stable Diffusion 1.5's own, in the standard method
+# Stable Diffusion 1.5's own, in the standard method:
+STARTS = {"lora-steps": 80, "max-drag-steps": 30}
 WIDTH = 38  # characters of a sentence
 
 
