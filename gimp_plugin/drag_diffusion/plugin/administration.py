@@ -136,8 +136,6 @@ async def _status(endpoint: Optional[Endpoint], log_lines: int = 0) -> Any:
         return await client.ask(
             endpoint, "GetStatus", request, rpc.GetStatusResponse, ANSWER_SECONDS
         )
-    except DaemonHangs:
-        raise
     except DaemonUnreachable:
         return None
 
@@ -146,7 +144,7 @@ async def _stops(endpoint: Endpoint, even_if_busy: bool) -> bool:
     request = rpc.ShutdownRequest(only_if_idle=not even_if_busy)
     try:
         answer = await client.ask(endpoint, "Shutdown", request, rpc.ShutdownResponse)
-    except DaemonUnreachable:
+    except (DaemonHangs, DaemonUnreachable):
         return True  # it went before its answer came, or hangs: the wait for its end tells
     return bool(answer.stopping)
 

@@ -53,8 +53,8 @@ class DaemonUnreachable(DaemonError):
     """Nobody answers at the endpoint."""
 
 
-class DaemonHangs(DaemonUnreachable):
-    """Somebody is there, but does not answer in time."""
+class DaemonHangs(DaemonError):
+    """Somebody is at the endpoint, but does not answer in time."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ async def finish(endpoint: Endpoint, edit_id: str) -> bool:
 
 
 async def get_status(endpoint: Endpoint, timeout: float = 10.0) -> rpc.GetStatusResponse:
-    """Ask the daemon how it is; DaemonUnreachable if nobody answers within `timeout` seconds."""
+    """Ask the daemon how it is; DaemonHangs if it does not answer within `timeout` seconds."""
     async with _connected(endpoint) as call:
         return await call.get_status(timeout)
 

@@ -98,8 +98,6 @@ async def find(installation: Installation) -> Optional[Endpoint]:
         return None
     try:
         status = await client.get_status(endpoint, FIND_SECONDS)
-    except DaemonHangs:
-        raise
     except DaemonUnreachable:
         return None
     client.check_version(status.version)
