@@ -443,8 +443,8 @@ def test_a_daemon_that_hangs_is_told(gimp, host_command):
     status, sentence = told["call"]
     assert status == "EXECUTION_ERROR"
     assert sentence == (
-        "The daemon does not answer: it is very busy, or it hangs. Wait a while, or press Restart in Filters "
-        "▸ Drag Edit: About the Daemon…. Its log: /var/log/dragdiffusion.log"
+        "The daemon does not answer: it is very busy, or it hangs. Wait a while, or open Filters ▸ Drag Edit: "
+        "About the Daemon… and press Restart. Its log: /var/log/dragdiffusion.log"
     )
     assert told["seconds"] < 30
     assert told["unchanged"]

@@ -66,7 +66,7 @@ def test_one_that_hangs_is_told_and_started_anew(installation, monkeypatch):
     assert about.is_running
     assert about.rows == (("Process", str(hung.pid)),)
     assert "listens on" in about.log
-    with pytest.raises(DaemonHangs, match="press Restart in Filters"):
+    with pytest.raises(DaemonHangs, match="and press Restart"):
         events(model_calls.list_all(installation))
     assert events(administration.restart(installation)) == [Said("The daemon was started anew.")]
     assert os.waitpid(hung.pid, 0)[1] == signal.SIGKILL

@@ -140,8 +140,8 @@ async def _connected(endpoint: Endpoint) -> AsyncIterator[_Calls]:
         if isinstance(error, asyncio.TimeoutError) or watch.done():
             raise DaemonHangs(
                 _(
-                    "The daemon does not answer: it is very busy, or it hangs. Wait a while, or press Restart "
-                    "in Filters ▸ Drag Edit: About the Daemon…."
+                    "The daemon does not answer: it is very busy, or it hangs. Wait a while, or open "
+                    "Filters ▸ Drag Edit: About the Daemon… and press Restart."
                 )
                 + _log_sentence(endpoint)
             ) from error
