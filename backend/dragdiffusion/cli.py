@@ -279,7 +279,7 @@ def cache_clear() -> None:
 
 
 @bench.command("speed")
-def bench_speed(
+def bench_speed(  # noqa: PLR0913
     model: Annotated[str, typer.Option()] = "embedded",
     mode: Annotated[Mode, typer.Option(help=MODES)] = Mode.DEFAULT,
     size: Annotated[int, typer.Option(min=0, help="Side of the picture; 0: the model's.")] = 0,
@@ -287,6 +287,9 @@ def bench_speed(
     lora_steps: Annotated[int | None, typer.Option(min=0)] = None,
     max_drag_steps: Annotated[int | None, typer.Option(min=1)] = None,
     runs: Annotated[int, typer.Option(min=1, help="The median is shown.")] = 3,
+    compile: Annotated[
+        bool | None, typer.Option(help="Also with compiled blocks; by default on a graphics card.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Figures.")] = None,
 ) -> None:
     """Operations, seconds and memory of each phase, for a first and a second edit of one picture."""
@@ -294,7 +297,8 @@ def bench_speed(
     from dragdiffusion.commands.errors import errors_as_exit_status
 
     with errors_as_exit_status():
-        run_speed(SpeedOrder(model, mode, size, mask, lora_steps, max_drag_steps, runs, json))
+        order = SpeedOrder(model, mode, size, mask, lora_steps, max_drag_steps, runs, compile, json)
+        run_speed(order)
 
 
 @bench.command("lora")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from dragdiffusion.commands.bench_speed import SpeedOrder, run_speed
 
@@ -25,5 +26,24 @@ def test_every_phase_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
     assert report["runs"][0]["drag_steps"] == 2
     assert report["device"]
+    assert report["compiled"] is None  # unasked on a graphics card only
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("TFLOP", "next edit", "GiB", "1 run"))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")  # torch's own
+def test_compiled_blocks_are_tried_where_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "speed.json"
+    order = SpeedOrder(max_drag_steps=1, runs=1, compile=True, json=path)
+
+    with torch.compiler.set_stance(force_backend="aot_eager"):  # all but the C++ compiler
+        run_speed(order)
+
+    compiled = json.loads(path.read_text())["compiled"]
+    assert compiled["compile_seconds"] > 0
+    assert len(compiled["next_seconds"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "With compiled blocks a next edit takes" in shown
+    assert ("set compile = true" in shown) != ("it does not pay here" in shown)

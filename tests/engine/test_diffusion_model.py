@@ -5,6 +5,7 @@ import torch
 
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import InvalidRequest
+from tests.engine.tiny_model import make_model
 
 
 def _hooks(model: DiffusionModel) -> int:
@@ -38,3 +39,23 @@ def test_sizes_come_from_the_configs(any_model: DiffusionModel) -> None:
     assert latent.shape[-2:] == (32 // any_model.vae_factor, 48 // any_model.vae_factor)
     assert any_model.decode(latent).shape == (1, 3, 32, 48)
     assert any_model.working_size == 8 * any_model.vae_factor
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")  # torch's own
+def test_compiled_blocks_change_neither_noise_nor_gradient() -> None:
+    model = make_model()
+    latent = torch.randn(1, 4, 8, 8, requires_grad=True)
+    prompt = model.embed_prompt("a")
+
+    def noise_and_gradient() -> tuple[torch.Tensor, torch.Tensor]:
+        noise = model.predict_noise(latent, 301, prompt)
+        return noise, torch.autograd.grad(noise.square().sum(), latent)[0]
+
+    plain = noise_and_gradient()
+    torch._dynamo.utils.counters.clear()
+    model.compile()
+    with torch.compiler.set_stance(force_backend="aot_eager"):  # all but the C++ compiler
+        compiled = noise_and_gradient()
+
+    assert torch._dynamo.utils.counters["frames"]["ok"] > 0
+    torch.testing.assert_close(compiled, plain)

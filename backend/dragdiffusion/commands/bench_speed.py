@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder
+from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, drain
 from dragdiffusion.daemon.torch_engine import TorchEngine
 from dragdiffusion.engine.config import DragConfig, Mode
 from dragdiffusion.engine.drag_types import (
@@ -37,6 +37,7 @@ _PREPARATION = ("encode", "lora", "inversion")
 _EDIT = ("warp", "drag", "denoise", "decode")
 _PARTS = {"inversion": ("inversion", "recording")}  # phases that are timed as one
 _TERA = 1e12
+_PAYS = 1.1  # times as fast: less is not worth the minutes that compiling takes
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class SpeedOrder:
     lora_steps: int | None = None
     max_drag_steps: int | None = None
     runs: int = 3
+    compile: bool | None = None  # also with compiled blocks; None: on a graphics card
     json: Path | None = None
 
 
@@ -65,6 +67,14 @@ class Run:
 
 
 @dataclass(frozen=True)
+class CompiledRuns:
+    """The same next edit by the compiled model."""
+
+    compile_seconds: float  # what its first edit took
+    next_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class SpeedReport:
     device: str
     dtype: str
@@ -73,6 +83,7 @@ class SpeedReport:
     mode: Mode
     flops: EditFlops
     runs: tuple[Run, ...]
+    compiled: CompiledRuns | None = None
 
     def seconds(self, phase: str) -> float:
         return median(run.phase_seconds.get(phase, 0.0) for run in self.runs)
@@ -108,6 +119,7 @@ class SpeedReport:
                 "tflop": self.flops.next_edit / _TERA,
             },
             "runs": [asdict(run) for run in self.runs],
+            "compiled": self.compiled and asdict(self.compiled),
         }
 
 
@@ -128,6 +140,9 @@ def run_speed(order: SpeedOrder) -> None:
         flops=count_edit(engine.model, request),
         runs=tuple(_run(engine.torch_engine, engine.model, request) for _ in range(order.runs)),
     )
+    on_a_card = engine.model.device.type != "cpu"
+    if on_a_card if order.compile is None else order.compile:
+        report = replace(report, compiled=_run_compiled(engine, request, runs=order.runs))
     _print(report)
     if order.json is not None:
         text = json.dumps(report.to_dict() | {"config": asdict(config)}, indent=2)
@@ -165,6 +180,17 @@ def _run(engine: TorchEngine, model: Any, request: DragRequest) -> Run:
         phase_peak_bytes=meter.peak_bytes,
         drag_steps=edited.drag_steps,
     )
+
+
+def _run_compiled(engine: BenchEngine, request: DragRequest, *, runs: int) -> CompiledRuns:
+    stop, seconds = threading.Event(), []
+    session, _ = drain(engine.torch_engine.open_session(engine.model, request, stop=stop))
+    engine.model.compile()
+    for _ in range(1 + runs):
+        began = time.perf_counter()
+        drain(engine.torch_engine.drag(session, request, stop=stop))
+        seconds.append(time.perf_counter() - began)
+    return CompiledRuns(seconds[0], tuple(seconds[1:]))
 
 
 @dataclass
@@ -207,4 +233,16 @@ def _print(report: SpeedReport) -> None:
         table.add_row(
             name.replace("_", " "), "", f"{whole['tflop']:.2f}", f"{whole['seconds']:.2f}", ""
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if report.compiled is not None:
+        console.print(_verdict(report.to_dict()["next_edit"]["seconds"], report.compiled))
+
+
+def _verdict(next_seconds: float, compiled: CompiledRuns) -> str:
+    gain = next_seconds / median(compiled.next_seconds)
+    advice = "set compile = true in settings.toml" if gain > _PAYS else "it does not pay here"
+    return (
+        f"With compiled blocks a next edit takes {median(compiled.next_seconds):.2f} s ({gain:.2f} times as fast), "
+        f"the first one {compiled.compile_seconds:.0f} s: {advice}."
+    )

@@ -61,6 +61,8 @@ class TorchEngine:
         self._policy, self._memory_plan = self._settings.memory, None
         with _memory_errors_translated():
             model = load_model(source, self._place())
+        if self._settings.compile:
+            model.compile()
         if not self._accelerator() and model_bytes(model) > GIB:
             memory.return_freed_blocks()  # costs a small model more time than it saves memory
         return model

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers.models.attention import FeedForward
+from diffusers.models.resnet import ResnetBlock2D
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -27,6 +29,11 @@ class ModelParts:
     text_encoder: Any  # CLIPTextModel
     tokenizer: Any  # CLIPTokenizer
     scheduler_config: Mapping[str, Any]
+
+
+_MAX_COMPILED_SHAPES = (
+    128  # of one block's code: its widths and heights, with and without a gradient
+)
 
 
 class _FeaturesReached(Exception):
@@ -81,6 +88,18 @@ class DiffusionModel:
             dtype=dtype,
             fingerprint=fingerprint,
         )
+
+    def compile(self) -> None:
+        """Fuses the small operations of the UNet's blocks, once for each of their shapes, which takes minutes.
+
+        What it changes is rounding. Attention is left as it is: its keys and values change with every timestep. Where there
+        is nothing to compile with, torch says so in the log and the blocks work as before.
+        """
+        torch._dynamo.config.suppress_errors = True
+        torch._dynamo.config.recompile_limit = _MAX_COMPILED_SHAPES
+        for module in self.unet.modules():
+            if isinstance(module, ResnetBlock2D | FeedForward):
+                module.compile(dynamic=False)
 
     @property
     def vae_factor(self) -> int:
