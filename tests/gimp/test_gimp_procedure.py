@@ -213,7 +213,7 @@ def test_the_last_values_are_used_again(gimp, fake_daemon):
 
 INSERT = """
     sys.path[:0] = [sys.path[0] + "/plug-ins/drag_diffusion", sys.path[0] + "/plug-ins/drag_diffusion/vendor"]
-    from plugin import image_io
+    from plugin import insertion
     from plugin.edit_model import EditError, PixelBuffer
     pixel = PixelBuffer(1, 1, 4, bytes((1, 2, 3, 4)))
 """
@@ -227,10 +227,10 @@ def test_the_layer_follows_a_source_that_was_moved_or_removed_meanwhile(gimp):
         layer = new_layer(image)
         new_layer(image, "Top")
         layer.set_offsets(40, 50)
-        moved = image_io.insert_layer(image, layer, "New", (3, 4), pixel, {})
+        moved = insertion.insert_layer(image, layer, "New", (3, 4), pixel, {})
         result["moved"] = list(moved.get_offsets())[1:], image.get_item_position(moved)
         image.remove_layer(layer)
-        removed = image_io.insert_layer(image, layer, "New", (3, 4), pixel, {})
+        removed = insertion.insert_layer(image, layer, "New", (3, 4), pixel, {})
         result["removed"] = list(removed.get_offsets())[1:], image.get_item_position(removed)
         result["pixels"] = list(pixels(removed))
         """,
@@ -248,7 +248,7 @@ def test_an_image_that_was_closed_meanwhile(gimp):
         layer = new_layer(image)
         image.delete()
         try:
-            image_io.insert_layer(image, layer, "New", (3, 4), pixel, {})
+            insertion.insert_layer(image, layer, "New", (3, 4), pixel, {})
         except EditError as error:
             result["told"] = str(error)
         """,

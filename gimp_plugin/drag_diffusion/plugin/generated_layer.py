@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 from gi.repository import Gimp
 
-from plugin import edit_model, image_io, record
+from plugin import edit_model, insertion, record
 from plugin.edit_model import EditError, PixelBuffer
 from plugin.generating import Order, Picture
 from plugin.translation import _
@@ -58,7 +58,7 @@ def _insert(image: Any, above: Any, corner: Tuple[int, int], picture: Picture) -
             return {}
         return {record.GENERATED_PARASITE: record.pack_generated(picture.of(pixels))}
 
-    return image_io.insert_picture(image, above, name, corner, picture.pixels, keep)
+    return insertion.insert_picture(image, above, name, corner, picture.pixels, keep)
 
 
 def _differs(pixels: PixelBuffer, others: PixelBuffer) -> bool:

@@ -18,7 +18,8 @@ from plugin.edit_model import (
     Result,
     Settings,
 )
-from plugin.image_io import Beside, SmallCoverage
+from plugin.image_io import SmallCoverage
+from plugin.insertion import Beside
 from plugin.landmarks import Change, Pieces
 from plugin.record import Record
 from plugin.subject import Subject, read_generated

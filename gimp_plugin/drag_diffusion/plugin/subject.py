@@ -7,7 +7,7 @@ from typing import Any, Generator, List, Optional, Sequence, Tuple
 
 from gi.repository import Gimp
 
-from plugin import edit_model, image_io, paths, record, strokes
+from plugin import edit_model, image_io, insertion, paths, record, strokes
 from plugin.edit_model import (
     Drag,
     Edit,
@@ -19,7 +19,8 @@ from plugin.edit_model import (
     Result,
     Settings,
 )
-from plugin.image_io import Beside, SmallCoverage
+from plugin.image_io import SmallCoverage
+from plugin.insertion import Beside
 from plugin.strokes import Stroke
 from plugin.translation import _
 
@@ -95,7 +96,7 @@ class Subject:
             if keep_points:
                 paths.insert_path(self.image, edit.drags, self.state)
 
-        image_io.insert_layer(
+        insertion.insert_layer(
             self.image,
             self.layer,
             edit_model.layer_name(edit),
