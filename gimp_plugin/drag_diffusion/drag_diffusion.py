@@ -278,6 +278,16 @@ def _add_arguments(procedure):
         READWRITE,
     )
     procedure.add_boolean_argument(
+        "with-filters",
+        _("_With the layer's filters (fx)"),
+        _(
+            "It is dragged as its filters show it, and they are merged into the result. Otherwise its own "
+            "pixels are dragged, and the result gets copies of the filters"
+        ),
+        True,
+        READWRITE,
+    )
+    procedure.add_boolean_argument(
         "keep-points",
         _("_Keep points as a path"),
         _("Points placed in the dialog go into the image as the path “Drag points”"),

@@ -24,6 +24,7 @@ from plugin import daemon_window, dialog, generate_dialog, messages, subject
 from plugin import dialog_widgets as parts
 from plugin.edit_model import EditError
 
+layer.append_filter(Gimp.DrawableFilter.new(layer, "gegl:invert-gamma", "Invert"))
 dialog.start()
 procedure = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion")
 config = procedure.create_config()

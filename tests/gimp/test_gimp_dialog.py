@@ -278,6 +278,42 @@ def test_a_grown_and_softened_selection_is_shown_and_used(gimp, desktop, fake_da
     assert (record["settings"]["mask_grow"], record["settings"]["mask_feather"]) == (30, 40)
 
 
+def test_filters_are_dragged_with_the_layer_or_left_out(gimp, desktop, fake_daemon):
+    make_picture(gimp.folder / "picture.png")
+    filtered = """
+    selected = Gimp.Selection.save(image)
+    Gimp.Selection.none(image)  # a filter is limited to what is selected
+    one = Gimp.DrawableFilter.new(layer, "gegl:invert-gamma", "Invert")
+    layer.append_filter(one)
+    one.update()
+    image.select_item(Gimp.ChannelOps.REPLACE, selected)
+    image.remove_channel(selected)
+    before = describe(image)
+    """
+    desktop.open_gimp(PICTURE, filtered, ASK, WATCH)
+    dialog = desktop.open_dialog()
+    wait(lambda: len(fake_daemon.prepared) == 1, "the preparation")
+    desktop.screenshot("with-filters.png")
+    desktop.button("w")
+    wait(lambda: len(fake_daemon.prepared) == 2, "another preparation")
+    desktop.screenshot("without-filters.png")
+    request = drag_and_insert(desktop, dialog, fake_daemon)
+    shown, own = (
+        fake_daemon.buffers[one.image.sha256]
+        for one in (fake_daemon.prepared[0], request.preparation)
+    )
+    assert own[0] == 255 - shown[0]
+    wait(lambda: desktop.state().get("filters") == [["Invert"], ["Invert"]], "the copied filter")
+    desktop.screenshot("without-filters-result.png")
+    main = desktop.wait_for_window(MAIN)
+    desktop.press(main, "ctrl+z")
+    wait(lambda: desktop.state()["as_before"], "one undo")
+    assert desktop.state()["filters"] == [["Invert"]]
+    desktop.press(main, "ctrl+y")
+    # GIMP's redo brings any layer that came with filters back without them: those of its own Duplicate Layer too.
+    wait(lambda: len(desktop.state()["layers"]) == 2, "redo")
+
+
 def test_presets_are_saved_loaded_and_removed(gimp, desktop, fake_daemon):
     dialog = open_without_path(gimp, desktop)
     desktop.pull(desktop.on_canvas(259, 124), desktop.on_canvas(370, 104))

@@ -65,7 +65,7 @@ LOOK = """
         coverage = bytes(image.get_selection().get_buffer().get(
             Gegl.Rectangle.new(0, 0, image.get_width(), image.get_height()), 1.0, "Y u8", Gegl.AbyssPolicy.NONE))
         before, seen = state(image), look(image)
-        told = {"call": call(image, [layer])}
+        told = {"call": call(image, [layer], **more.get("arguments", {}))}
         after, now = state(image), look(image)
         told["rest"] = without_new(after) == before
         told["as_before"] = after == before
@@ -190,6 +190,8 @@ KINDS = {
     "group": "image = new_image(); layer = grouped(image, name='Photo'); new_layer(image, 'One', parent=layer)\nnew_layer(image, 'Two', (30, 30), (40, 30), parent=layer)",
     "group with a filter": "image = new_image(); layer = grouped(image, name='Photo'); new_layer(image, 'One', parent=layer)\nfiltered(layer)",
     "filter": "image = new_image(); layer = filtered(new_layer(image))",
+    "filter, left out": "image = new_image(); layer = filtered(new_layer(image)); more['arguments'] = {'with_filters': False}",
+    "group with a filter, not left out": "image = new_image(); layer = grouped(image, name='Photo'); new_layer(image, 'One', parent=layer)\nfiltered(layer); more['arguments'] = {'with_filters': False}",
     "filter that makes the layer larger": "image = new_image(); layer = filtered(new_layer(image), 'gegl:dropshadow')",
     "filter, with a profile": "image = profiled(Gimp.ColorProfile.new_rgb_adobe); layer = filtered(new_layer(image))",
     "gray": "image = new_image(base=Gimp.ImageBaseType.GRAY); layer = grayed(image, Gimp.ImageType.GRAY_IMAGE)",

@@ -31,7 +31,7 @@ def test_it_is_registered_with_menu_and_documented_arguments(gimp):
     assert told["types"] == "*"
     assert "selected path" in told["help"]
     names = ["run-mode", "image", "drawables", "prompt", "mode", "model", "lora-steps"]
-    more = ["max-drag-steps", "seed", "mask-grow", "mask-feather", "keep-points"]
+    more = ["max-drag-steps", "seed", "mask-grow", "mask-feather", "with-filters", "keep-points"]
     assert list(told["arguments"]) == [*names, *more]
     assert all(told["arguments"].values())
 
@@ -185,6 +185,56 @@ def test_filters_on_the_layer_are_part_of_what_is_dragged(gimp, fake_daemon):
     assert told["images"] == 1
 
 
+def test_filters_that_are_left_out_are_copied_to_the_result(gimp, fake_daemon):
+    del fake_daemon
+    told = gimp.batch("""
+        def filters(layer):
+            return [[f.get_operation_name(), f.get_opacity(), f.get_visible()] for f in layer.get_filters()]
+        image = new_image()
+        layer = new_layer(image)
+        for operation, opacity in (("gegl:invert-gamma", 1.0), ("gegl:gaussian-blur", 0.5)):
+            one = Gimp.DrawableFilter.new(layer, operation, "One")
+            one.set_opacity(opacity)
+            layer.append_filter(one)
+            one.update()
+        layer.get_filters()[0].set_visible(False)
+        layer.set_opacity(40)
+        layer.set_mode(Gimp.LayerMode.MULTIPLY)
+        layer.set_lock_position(True)
+        layer.attach_parasite(Gimp.Parasite.new("another's", Gimp.PARASITE_PERSISTENT, b"x"))
+        mask = layer.create_mask(Gimp.AddMaskType.WHITE)
+        layer.add_mask(mask)
+        layer.set_apply_mask(False)
+        layer.set_edit_mask(False)
+        before = describe(image)
+        new_path(image, [(40, 30), (60, 40)])
+        image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 20, 40, 30)
+        result["call"] = call(image, [layer], with_filters=False)
+        new = image.get_layers()[0]
+        result["source"] = filters(layer)
+        result["new"] = filters(new)
+        result["unchanged"] = describe(image)[1:] == before
+        _ok, x, y = new.get_offsets()
+        result["place"] = [x, y, new.get_width(), new.get_height()]
+        rows, own = pixels(layer), pixels(new)
+        result["inverted"] = all(
+            own[4 * (row * 40 + column) + c] == 255 - rows[4 * ((row + 10) * 80 + column + 15) + c]
+            for row in range(30) for column in range(40) for c in range(3))
+        result["as_new"] = [new.get_name(), new.get_opacity(), new.get_mode() == Gimp.LayerMode.NORMAL,
+                            new.get_lock_position(), new.get_mask() is None, sorted(new.get_parasite_list())]
+        result["settings"] = read_record(new)["settings"]["with_filters"]
+    """)
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["source"] == told["new"]
+    assert told["new"] == [["gegl:gaussian-blur", 0.5, False], ["gegl:invert-gamma", 1.0, True]]
+    assert told["unchanged"]
+    assert told["place"] == [30, 20, 40, 30]
+    assert told["inverted"]
+    parasites = ["drag-diffusion-edit", "drag-diffusion-selection"]
+    assert told["as_new"] == ["Drag edit: Photo", 100.0, True, False, True, parasites]
+    assert told["settings"] is False
+
+
 def test_names_and_prompts_in_every_script_are_kept(gimp, fake_daemon):
     del fake_daemon
     told = gimp.batch("""
@@ -215,7 +265,7 @@ INSERT = """
     sys.path[:0] = [sys.path[0] + "/plug-ins/drag_diffusion", sys.path[0] + "/plug-ins/drag_diffusion/vendor"]
     from plugin import insertion
     from plugin.edit_model import EditError, PixelBuffer
-    pixel = PixelBuffer(1, 1, 4, bytes((1, 2, 3, 4)))
+    pixel = PixelBuffer(1, 1, 4, bytes((1, 2, 3, 4)), 3, 4)
 """
 
 
@@ -227,10 +277,10 @@ def test_the_layer_follows_a_source_that_was_moved_or_removed_meanwhile(gimp):
         layer = new_layer(image)
         new_layer(image, "Top")
         layer.set_offsets(40, 50)
-        moved = insertion.insert_layer(image, layer, "New", (3, 4), pixel, {})
+        moved = insertion.insert_layer(image, layer, "New", pixel, {})
         result["moved"] = list(moved.get_offsets())[1:], image.get_item_position(moved)
         image.remove_layer(layer)
-        removed = insertion.insert_layer(image, layer, "New", (3, 4), pixel, {})
+        removed = insertion.insert_layer(image, layer, "New", pixel, {})
         result["removed"] = list(removed.get_offsets())[1:], image.get_item_position(removed)
         result["pixels"] = list(pixels(removed))
         """,
@@ -248,7 +298,7 @@ def test_an_image_that_was_closed_meanwhile(gimp):
         layer = new_layer(image)
         image.delete()
         try:
-            insertion.insert_layer(image, layer, "New", (3, 4), pixel, {})
+            insertion.insert_layer(image, layer, "New", pixel, {})
         except EditError as error:
             result["told"] = str(error)
         """,

@@ -352,6 +352,33 @@ def test_lengths_of_the_settings_are_scaled_too(gimp, fake_daemon):
     assert told["record"]["source_size"] == [160, 120]
 
 
+def test_filters_that_were_left_out_are_left_out_again(gimp, fake_daemon):
+    """Where the layer was cut since, its pieces are looked for without them too."""
+    told = again(
+        gimp,
+        """
+        Gimp.Selection.none(image)
+        for operation in ("gegl:invert-gamma", "gegl:gaussian-blur"):
+            one = Gimp.DrawableFilter.new(layer, operation, operation)
+            layer.append_filter(one)
+            one.update()
+        assert call(image, [layer], with_filters=False)[0] == "SUCCESS"
+        old = image.get_layers()[1]
+        layer.resize(70, 50, -10, -8)
+        """,
+        """
+        result["filters"] = [f.get_name() for f in image.get_layers()[1].get_filters()]
+        """,
+        replace=False,
+    )
+    assert told["call"] == ["SUCCESS", ""]
+    assert told["filters"] == ["gegl:gaussian-blur", "gegl:invert-gamma"]
+    _first, second, third = fake_daemon.requests
+    ways = [[(p.x, p.y) for p in t.points] for t in third.preparation.trajectories]
+    before = [[(p.x, p.y) for p in t.points] for t in second.preparation.trajectories]
+    assert ways == [[(x - 10, y - 8) for x, y in way] for way in before]
+
+
 def test_in_a_copy_of_the_image_the_source_goes_by_its_name(gimp, fake_daemon):
     told = again(
         gimp,

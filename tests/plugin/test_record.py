@@ -10,7 +10,9 @@ from plugin.edit_model import Drag, Edit, EditError, LayerState, PixelBuffer, Re
 
 LAYER = LayerState("Photo", "layer", width=100, height=80, x=10, y=20, tattoo=7)
 WHOLE = (0, 0, 100, 80)
-SETTINGS = Settings("Hündin", "fast", "sd15", 5, 30, 40, mask_grow=-3, mask_feather=9)
+SETTINGS = Settings(
+    "Hündin", "fast", "sd15", 5, 30, 40, mask_grow=-3, mask_feather=9, with_filters=False
+)
 RESULT = Result(3, 4, PixelBuffer(1, 1, 4, b"abcd"), '{"device": "cpu"}')
 WAY = ((20.0, 20.0), (40.5, 40.0))
 LOOK = bytes(range(256))

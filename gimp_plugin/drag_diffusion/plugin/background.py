@@ -33,6 +33,7 @@ class Background:
         self._subject, self._config = subject, config
         self._get_drags, self._on_event = get_drags, on_event
         self._image: Optional[PixelBuffer] = None  # once it is read: the part that is needed
+        self._has_read_filters = True  # it is with the layer's filters
         self._selection: Optional[PixelBuffer] = None
         self._mask: Optional[PixelBuffer] = None  # made of it
         self._mask_is_read = False
@@ -133,7 +134,8 @@ class Background:
         part = self._plan()
         if part is not None:
             self._image = None  # not both at once
-            image = yield from self._subject.read_pixels(part)
+            self._has_read_filters = self._config.get_property("with-filters")
+            image = yield from self._subject.read_pixels(part, self._has_read_filters)
             timing.note("pixels read", pixels=image.width * image.height)
             self._on_event(image)
             yield
@@ -154,7 +156,8 @@ class Background:
         if self._is_reading:
             return False
         part = self._plan()
-        if part is None or (self._image is not None and self._image.region == part):
+        is_same = self._has_read_filters == self._config.get_property("with-filters")
+        if part is None or (self._image is not None and self._image.region == part and is_same):
             return self._image is not None
         self._is_reading = True
         self._do_when_idle(self._read())

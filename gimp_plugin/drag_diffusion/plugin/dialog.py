@@ -109,6 +109,7 @@ class DragDialog:
             config,
             _presets(),
             self._has_selection,
+            state.has_filters,
             self._setting_changed,
             lambda: self._manage_models(config),
         )

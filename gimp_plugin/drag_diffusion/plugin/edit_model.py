@@ -38,6 +38,7 @@ class LayerState:
     x: int = 0  # of its top left corner in the image
     y: int = 0
     pixels_locked: bool = False
+    has_filters: bool = False  # non-destructive ones, which an edit may leave out
     tattoo: int = 0  # by which GIMP knows it, whatever it is called; 0: unknown
 
     def contains(self, point: Point) -> bool:
@@ -171,6 +172,9 @@ class Settings:
     max_drag_steps: int = MODE_DEFAULT  # 0 too: a drag without steps is none
     mask_grow: int = 0  # pixels by which the selection is enlarged; negative: made smaller
     mask_feather: int = 0  # pixels by which its edge is softened further
+    with_filters: bool = (
+        True  # the layer is dragged as its filters show it, where they can be left out
+    )
 
 
 @dataclass(frozen=True)

@@ -42,13 +42,21 @@ def read_state(drawable: Any) -> LayerState:
         x=x,
         y=y,
         pixels_locked=drawable.get_lock_content(),
+        has_filters=has_filters(drawable),
         tattoo=drawable.get_tattoo(),
     )
 
 
-def read_pixels(layer: Any, part: Region) -> PixelBuffer:
-    """A part of the layer, or of the group as one, as it looks: with its non-destructive filters, without mask, opacity and mode."""
-    reading = read_pixels_in_parts(layer, part)
+def has_filters(layer: Any) -> bool:
+    """Whether it has non-destructive filters that an edit may leave out: those of a group, a text and the like it may not,
+    as a plain layer cannot get copies of them."""
+    return type(layer) is Gimp.Layer and bool(layer.get_filters())
+
+
+def read_pixels(layer: Any, part: Region, with_filters: bool = True) -> PixelBuffer:
+    """A part of the layer, or of the group as one, as it looks: with its non-destructive filters, unless they may and shall be
+    left out; without mask, opacity and mode."""
+    reading = read_pixels_in_parts(layer, part, with_filters)
     while True:
         try:
             next(reading)
@@ -56,9 +64,11 @@ def read_pixels(layer: Any, part: Region) -> PixelBuffer:
             return end.value
 
 
-def read_pixels_in_parts(layer: Any, part: Region) -> Generator[None, None, PixelBuffer]:
+def read_pixels_in_parts(
+    layer: Any, part: Region, with_filters: bool = True
+) -> Generator[None, None, PixelBuffer]:
     """`read_pixels` with a pause after every few rows, in which windows can answer."""
-    if not layer.get_filters():
+    if not layer.get_filters() or (has_filters(layer) and not with_filters):
         return (yield from _read(layer.get_buffer(), part))
     # Let GIMP show a copy alone, in an image of its own: merging filters may change the copy's size.
     image = layer.get_image()

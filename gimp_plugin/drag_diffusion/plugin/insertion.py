@@ -31,27 +31,31 @@ def insert_layer(
     image: Any,
     source: Any,
     name: str,
-    offset: Tuple[int, int],
     pixels: PixelBuffer,
     parasites: Mapping[str, bytes],
     keep: Callable[[], None] = lambda: None,
     beside: Optional[Beside] = None,
+    filtered: bool = False,
 ) -> Any:
-    """Put the pixels above the source layer, `offset` from its corner, in one undo step; with what `keep` adds.
+    """Put the pixels, which are a part of the source layer, above it in one undo step; with what `keep` adds.
 
-    `beside`: above that layer of the image, or in its place, though not at its corner.
+    `beside`: above that layer of the image, or in its place, though not at its corner. `filtered`: with copies of the
+    source's filters, if it takes no other's place.
     """
     if not image.is_valid():
         raise EditError(_("The image was closed while the edit ran, so its result has no place."))
     replaced = beside.layer if beside and beside.replace and _is_in(image, beside.layer) else None
     parent, position, corner = _place(image, source, beside)
-    there = corner[0] + offset[0], corner[1] + offset[1]
-    if replaced is None:
+    there = corner[0] + pixels.x, corner[1] + pixels.y
+    copied = source if replaced is None and filtered and _is_in(image, source) else replaced
+    if copied is None:
         layer = _make_layer(image, name, pixels)
         layer.set_offsets(*there)
-        _hide_as(source, layer, offset)
+        _hide_as(source, layer, pixels)
     else:
-        layer = _copy(replaced)
+        layer = _copy(copied)
+        if replaced is None:
+            _make_new(layer, name)
     # Before the layer is in the image: attached later, it would be an undo step of its own.
     for key, content in parasites.items():
         layer.attach_parasite(Gimp.Parasite.new(key, Gimp.PARASITE_PERSISTENT, content))
@@ -59,9 +63,10 @@ def insert_layer(
     with undo_step(image):
         inserted = image.insert_layer(layer, parent, position)
         if inserted:
+            if copied is not None:
+                _fit(layer, copied, there, pixels)
+                _hide_as(source, layer, pixels)
             if replaced is not None:
-                _fit(layer, replaced, there, pixels)
-                _hide_as(source, layer, offset)
                 _keep_mask(replaced, layer)
                 _take_the_place(layer, replaced)
             keep()
@@ -129,6 +134,19 @@ def _copy(old: Any) -> Any:
     return layer
 
 
+def _make_new(layer: Any, name: str) -> None:
+    """Of the layer that this is a copy of, only the filters are left."""
+    layer.set_name(name)
+    layer.set_opacity(100.0)
+    layer.set_mode(Gimp.LayerMode.NORMAL)
+    layer.set_visible(True)
+    layer.set_color_tag(Gimp.ColorTag.NONE)
+    layer.set_lock_alpha(False)
+    layer.set_lock_visibility(False)
+    for parasite in layer.get_parasite_list():
+        layer.detach_parasite(parasite)
+
+
 def _fit(layer: Any, old: Any, there: Tuple[int, int], pixels: PixelBuffer) -> None:
     """Give the copy of the old one, once it is in the image, these pixels at this place, and no mask."""
     _ok, old_x, old_y = old.get_offsets()
@@ -171,12 +189,12 @@ def _keep_mask(old: Any, layer: Any) -> None:
     buffer.flush()
 
 
-def _hide_as(source: Any, layer: Any, offset: Tuple[int, int]) -> None:
+def _hide_as(source: Any, layer: Any, part: PixelBuffer) -> None:
     """Give the layer the source's mask where it has one that is applied: what is hidden stays hidden."""
     if not source.is_valid() or source.get_mask() is None or not source.get_apply_mask():
         return
     mask = layer.create_mask(Gimp.AddMaskType.WHITE)
-    there = Gegl.Rectangle.new(*offset, layer.get_width(), layer.get_height())
+    there = Gegl.Rectangle.new(*part.region)
     rows = bytes(source.get_mask().get_buffer().get(there, 1.0, MASK, Gegl.AbyssPolicy.NONE))
     _write(mask, MASK, rows)
     layer.add_mask(mask)

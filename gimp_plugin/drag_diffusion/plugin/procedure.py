@@ -178,7 +178,7 @@ def _edit_quietly(config: Any, pointed_at: Subject, *, replace: bool = False) ->
     mask = subject.shape(selection, settings)
     if mask is not None:
         edit_model.check_selection(drags, mask, pointed_at.state)
-    pixels = image_io.read_pixels(pointed_at.layer, part)
+    pixels = image_io.read_pixels(pointed_at.layer, part, settings.with_filters)
     edit = edit_model.from_its_making(
         Edit(pointed_at.state, pixels, mask, drags, settings, selection=selection),
         pointed_at.generated,

@@ -166,12 +166,13 @@ def _find_change(
     """How the source came to be as it is, with what the user has to know; EditError where nothing tells."""
     then, pieces = kept.source, kept.landmarks
     is_as_large = (now.width, now.height) == (then.width, then.height)
-    if is_as_large and _are_in_place(pieces, source):
+    with_filters = kept.settings.with_filters
+    if is_as_large and _are_in_place(pieces, source, with_filters):
         return landmarks.UNCHANGED, ()
     looks_alike = landmarks.are_alike(kept.look, image_io.read_look(source))
     change = None
     if pieces:
-        picture = image_io.read_pixels(source, cutout.whole(now))
+        picture = image_io.read_pixels(source, cutout.whole(now), with_filters)
         change = landmarks.find(pieces, picture, landmarks.TURNS[:1])
         if change is None and not is_as_large and looks_alike:
             change = landmarks.scaled_alike(then, now, kept.region, result)
@@ -194,11 +195,12 @@ def _find_change(
     )
 
 
-def _are_in_place(pieces: Pieces, source: Any) -> bool:
+def _are_in_place(pieces: Pieces, source: Any, with_filters: bool) -> bool:
     """Or there are none."""
     if not pieces:
         return True
-    return landmarks.are_in_place(pieces, image_io.read_pixels(source, landmarks.bounds(pieces)))
+    picture = image_io.read_pixels(source, landmarks.bounds(pieces), with_filters)
+    return landmarks.are_in_place(pieces, picture)
 
 
 def _is_where_it_was(kept: Record, result: LayerState) -> bool:

@@ -20,6 +20,7 @@ KEPT = (
     "max-drag-steps",
     "mask-grow",
     "mask-feather",
+    "with-filters",
 )
 BOTH = GObject.BindingFlags.BIDIRECTIONAL | GObject.BindingFlags.SYNC_CREATE
 GAP = 6
@@ -43,6 +44,7 @@ class SettingsPanel:
         config: Any,
         presets: Presets,
         has_selection: bool,
+        has_filters: bool,
         on_change: Callable[[str], None],
         manage_models: Callable[[], None],
     ) -> None:
@@ -54,6 +56,8 @@ class SettingsPanel:
         self.widget.pack_start(self._preset_row(), False, False, 0)
         for row in self._main_rows(has_selection):
             self.widget.pack_start(row, False, False, 0)
+        if has_filters:
+            self.widget.pack_start(self._check_row("with-filters"), False, False, 0)
         self.widget.pack_start(self._advanced(), False, False, 0)
         for name in KEPT:
             config.connect(f"notify::{name}", lambda _config, spec: on_change(spec.name))
@@ -95,6 +99,12 @@ class SettingsPanel:
         box.pack_start(self._label(name, widget), False, False, 0)
         box.pack_start(widget, True, True, 0)
         return _with_sentence(box, SENTENCES.get(name) or self._arguments[name].blurb)
+
+    def _check_row(self, name: str) -> Any:
+        spec = self._arguments[name]
+        check = Gtk.CheckButton.new_with_mnemonic(spec.nick)
+        self._config.bind_property(name, check, "active", BOTH)
+        return _with_sentence(check, spec.blurb)
 
     def _number_row(self, name: str) -> Any:
         spec, start = self._arguments[name], STARTS[name]

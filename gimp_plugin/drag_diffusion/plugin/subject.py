@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generator, List, Optional, Sequence, Tuple
 
 from gi.repository import Gimp
@@ -80,9 +80,9 @@ class Subject:
         """Where this part of the layer is; None: nothing is selected."""
         return image_io.read_selection(self.image, self.state, part)
 
-    def read_pixels(self, part: Region) -> Generator[None, None, PixelBuffer]:
+    def read_pixels(self, part: Region, with_filters: bool) -> Generator[None, None, PixelBuffer]:
         """This part of the layer, with a pause after every few rows."""
-        return image_io.read_pixels_in_parts(self.layer, part)
+        return image_io.read_pixels_in_parts(self.layer, part, with_filters)
 
     def insert(self, edit: Edit, result: Result, *, keep_points: bool, replace: bool) -> None:
         """The only change of the image: a layer, and if wanted the points as a path, in one undo step."""
@@ -100,11 +100,11 @@ class Subject:
             self.image,
             self.layer,
             edit_model.layer_name(edit),
-            (result.x, result.y),
-            result.pixels,
+            replace(result.pixels, x=result.x, y=result.y),
             record.to_parasites(edit, result, image_io.read_look(self.layer)),
             keep,
             beside,
+            filtered=edit.layer.has_filters and not edit.settings.with_filters,
         )
 
 
@@ -142,4 +142,5 @@ def read_settings(config: Any) -> Settings:
         max_drag_steps=config.get_property("max-drag-steps"),
         mask_grow=config.get_property("mask-grow"),
         mask_feather=config.get_property("mask-feather"),
+        with_filters=config.get_property("with-filters"),
     )
