@@ -1,12 +1,30 @@
-"""The batch example of docs/scripting.md in a real GIMP."""
+"""docs/scripting.md in a real GIMP: its tables of arguments and its batch example."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from PIL import Image
 
-SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "drag_folder.py"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SCRIPT = DOCS / "drag_folder.py"
+
+
+def test_every_argument_has_its_row(gimp):
+    told = gimp.batch("""
+        for name in (PROCEDURE, RE_EDIT, "plug-in-drag-diffusion-generate"):
+            procedure = Gimp.get_pdb().lookup_procedure(name)
+            result[name] = [argument.name for argument in procedure.get_arguments()]
+    """)
+    page = (DOCS / "scripting.md").read_text(encoding="utf-8")
+    drag, re_edit, generate, _folder = re.split(r"^## ", page, flags=re.MULTILINE)
+    documented = {}
+    for section in (drag, re_edit, generate):
+        rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+        (name, *_) = re.findall(r"`(plug-in-[a-z-]+)`", section)
+        documented[name] = {word for row in rows for word in re.findall(r"`([a-z-]+)`", row)}
+    assert documented == {name: set(arguments) for name, arguments in told.items()}
 
 
 def test_every_image_of_a_folder_is_dragged_and_failures_are_named(gimp, fake_daemon):
