@@ -69,9 +69,12 @@ def test_download_cancel_resume_verify_repair_and_use(gimp, desktop, fake_daemon
     wait_for_state(desktop, "ready")
     wait(lambda: choice(desktop) == ["embedded", "sd15"], "the choice")
 
-    fake_daemon.is_damaged = True
+    fake_daemon.is_damaged, fake_daemon.step_seconds = True, 0.5
     desktop.click_in(window, *SECOND)  # Verify
+    wait(lambda: "VerifyModel sd15" in fake_daemon.asked, "the verification")
+    desktop.screenshot("models-verifying.png")
     wait_for_state(desktop, "damaged")
+    fake_daemon.step_seconds = 0.0
     desktop.screenshot("models-damaged.png")
     assert choice(desktop) == ["embedded"]
     desktop.click_in(window, FIRST[0], FIRST[1] + DAMAGED_LINE)  # Repair
@@ -149,8 +152,8 @@ config = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion").create_config
 manager = model_manager.ModelManager(None, config, lambda names: None)
 
 
-def state():
-    return [text[2:] for text in texts(manager._dialog) if text.startswith("●")][-1]
+def state(number=-1):
+    return [text[2:] for text in texts(manager._dialog) if text.startswith("●")][number]
 
 
 def steps():
@@ -165,6 +168,13 @@ def steps():
     act(model_row.CANCEL)
     yield lambda: manager._action is None and manager._look is None
     result["states"].append(state())
+    result["said"] = [manager._said.get_text()]
+    manager._act(model_row.VERIFY, manager._listing.models[0])
+    yield pause(1)
+    result["states"].append(state(0))
+    act(model_row.CANCEL)
+    yield lambda: manager._action is None and manager._look is None
+    result["said"].append(manager._said.get_text())
     manager._dialog.response(Gtk.ResponseType.CLOSE)
 
 
@@ -173,12 +183,13 @@ manager.run()
 """
 
 
-def test_a_model_says_that_it_is_being_downloaded(gimp, desktop, fake_daemon):
+def test_a_model_says_what_happens_to_it(gimp, desktop, fake_daemon):
     shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
     fake_daemon.step_seconds = 0.4
     desktop.open_gimp("from widgets import *", DOWNLOAD)
     told = wait(desktop.state, "the window's end")
-    assert told["states"] == ["Not here", "Downloading", "Partly downloaded"]
+    assert told["states"] == ["Not here", "Downloading", "Partly downloaded", "Verifying"]
+    assert told["said"] == ["Cancelled; what has arrived is kept.", "Cancelled."]
 
 
 class _Request:

@@ -16,6 +16,11 @@ from plugin.translation import _
 
 GAP, MARGIN = 6, 12
 SIZE = (620, 560)  # GTK pixels
+WORDS = {  # for what happens to a model
+    model_calls.download: _("Downloading"),
+    model_calls.verify: _("Verifying"),
+    model_calls.remove: _("Removing"),
+}
 
 
 def run(parent: Any, config: Any, on_models: Callable[[Tuple[str, ...]], None]) -> None:
@@ -193,7 +198,7 @@ class ModelManager:
         self._refresh()
 
     def _show_begin(self, sentence: str) -> None:
-        self._rows[self._busy].show_begin(sentence, self._call is model_calls.download)
+        self._rows[self._busy].show_begin(sentence, WORDS[self._call])
 
     def _show_event(self, event: Any) -> None:
         if isinstance(event, Transfer):
@@ -214,7 +219,9 @@ class ModelManager:
             self._say("")
             GLib.idle_add(self._show_error, error)
         elif self._was_cancelled:
-            self._say(_("Cancelled; what has arrived is kept."))
+            is_download = self._call is model_calls.download
+            kept = _("Cancelled; what has arrived is kept.") if is_download else _("Cancelled.")
+            self._say(kept)
         elif self._call is model_calls.download:
             self._say(_("{name} is downloaded, and every file has its hash.").format(name=title))
             self._other.set_text("")

@@ -61,10 +61,9 @@ class ModelRow:
             button.set_sensitive(can_act)
         self._buttons[USE].set_sensitive(not self._is_used)  # another's download does not matter
 
-    def show_begin(self, sentence: str, is_download: bool) -> None:
-        """Something begins to happen to this model."""
-        if is_download:
-            self._show_state(PARTIAL, _("Downloading"))
+    def show_begin(self, sentence: str, state: str) -> None:
+        """Something begins to happen to this model; `state`: what, in a word."""
+        self._show_state(PARTIAL, state)
         for name, button in self._buttons.items():
             button.set_visible(name == CANCEL)
             button.set_sensitive(True)
