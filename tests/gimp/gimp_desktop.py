@@ -62,6 +62,11 @@ class Desktop:
         command = self.gimp.batch_command("gimp", path, stay=True)
         self.start("env", *told, *command, log="gimp.log")
 
+    def open_picture(self, *script: str, **environment: str) -> None:
+        """GIMP with the picture; after the script it tells what becomes of it."""
+        make_picture(self.gimp.folder / "picture.png")
+        self.open_gimp(PICTURE, *script, WATCH, **environment)
+
     @property
     def times_file(self) -> Path:
         return self.gimp.folder / "times.jsonl"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes_plugin import fake_daemon as fake_daemon_module
-from gimp_desktop import PICTURE, WATCH, make_picture, wait
+from gimp_desktop import wait
 
 from dragdiffusion.client.connection import Connection
 from dragdiffusion.daemon import endpoint as endpoints
@@ -97,11 +97,8 @@ def test_it_is_started_restarted_and_asks_before_an_edit_is_lost(gimp, desktop, 
     assert wait(lambda: desktop.state().get("ended"), "the end")
 
 
-def test_from_the_drag_dialog(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE, 'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)', WATCH
-    )
+def test_from_the_drag_dialog(desktop, fake_daemon):
+    desktop.open_picture('result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)')
     dialog = desktop.open_dialog()
     press(desktop, "alt+h")
     window = desktop.wait_for_window(TITLE)

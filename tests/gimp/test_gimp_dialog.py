@@ -7,7 +7,7 @@ import statistics
 import time
 
 import pytest
-from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, make_picture, open_screen, wait
+from gimp_desktop import MAIN, OUTPUT, open_screen, wait
 
 pytestmark = pytest.mark.slow
 ASK = 'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)'
@@ -18,9 +18,8 @@ before = describe(image)
 """
 
 
-def open_without_path(gimp, desktop, call=ASK):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, WITHOUT_PATH, call, WATCH)
+def open_without_path(desktop, call=ASK):
+    desktop.open_picture(WITHOUT_PATH, call)
     return desktop.open_dialog()
 
 
@@ -37,8 +36,8 @@ def drag_and_insert(desktop, dialog, fake_daemon):
     return fake_daemon.requests[-1]
 
 
-def test_points_are_placed_moved_deleted_undone_and_kept(gimp, desktop, fake_daemon):
-    dialog = open_without_path(gimp, desktop)
+def test_points_are_placed_moved_deleted_undone_and_kept(desktop, fake_daemon):
+    dialog = open_without_path(desktop)
     at = desktop.on_canvas
     desktop.screenshot("canvas-empty.png")
     desktop.pull(at(259, 124), at(370, 104))  # the sun
@@ -73,8 +72,8 @@ def test_points_are_placed_moved_deleted_undone_and_kept(gimp, desktop, fake_dae
     wait(lambda: desktop.state()["paths"] == ["Drag points"], "redo")
 
 
-def test_keys_choose_move_and_delete_points(gimp, desktop, fake_daemon):
-    dialog = open_without_path(gimp, desktop)
+def test_keys_choose_move_and_delete_points(desktop, fake_daemon):
+    dialog = open_without_path(desktop)
     at = desktop.on_canvas
     desktop.pull(at(259, 124), at(370, 104))
     desktop.press(dialog, "Insert")  # an arrow in the middle
@@ -89,8 +88,8 @@ def test_keys_choose_move_and_delete_points(gimp, desktop, fake_daemon):
     assert desktop.state()["paths"] == []
 
 
-def test_wheel_keys_and_mouse_zoom_and_pan(gimp, desktop, fake_daemon):
-    dialog = open_without_path(gimp, desktop)
+def test_wheel_keys_and_mouse_zoom_and_pan(desktop, fake_daemon):
+    dialog = open_without_path(desktop)
     at = desktop.on_canvas
     fitting, origin = desktop.times("drawn")[-1], at(0, 0)
     place = at(300, 200)
@@ -159,12 +158,9 @@ def test_it_opens_at_once_on_a_large_layer(desktop, fake_daemon):
     del fake_daemon
 
 
-def test_it_prepares_while_points_are_placed_and_a_drag_waits(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE,
-        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="study 3")',
-        WATCH,
+def test_it_prepares_while_points_are_placed_and_a_drag_waits(desktop, fake_daemon):
+    desktop.open_picture(
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="study 3")'
     )
     dialog = desktop.open_dialog()
     wait(lambda: fake_daemon.prepared, "the preparation's request")
@@ -181,12 +177,9 @@ def test_it_prepares_while_points_are_placed_and_a_drag_waits(gimp, desktop, fak
     assert request.preparation == preparation
 
 
-def test_another_prompt_prepares_again_and_closing_cancels(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE,
-        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="study 2")',
-        WATCH,
+def test_another_prompt_prepares_again_and_closing_cancels(desktop, fake_daemon):
+    desktop.open_picture(
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="study 2")'
     )
     dialog = desktop.open_dialog()
     wait(lambda: fake_daemon.prepared, "the preparation's request")
@@ -202,13 +195,10 @@ def test_another_prompt_prepares_again_and_closing_cancels(gimp, desktop, fake_d
     assert wait(lambda: desktop.state().get("call"), "the end")[0] == "CANCEL"
 
 
-def test_a_preparation_that_fails_is_told_in_the_dialog(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE,
+def test_a_preparation_that_fails_is_told_in_the_dialog(desktop, fake_daemon):
+    desktop.open_picture(
         """result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE,
-            prompt="unprepared The model “sd15” is not here: download it.")""",
-        WATCH,
+            prompt="unprepared The model “sd15” is not here: download it.")"""
     )
     dialog = desktop.open_dialog()
     wait(lambda: fake_daemon.prepared, "the preparation's request")
@@ -216,9 +206,8 @@ def test_a_preparation_that_fails_is_told_in_the_dialog(gimp, desktop, fake_daem
     assert desktop.windows("^Drag Edit$") == [dialog]
 
 
-def test_one_of_several_results_is_inserted(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, ASK, WATCH)
+def test_one_of_several_results_is_inserted(desktop, fake_daemon):
+    desktop.open_picture(ASK)
     dialog = desktop.open_dialog()
     desktop.press(dialog, "Return")
     wait(lambda: len(desktop.times("result")) == 1, "the result")
@@ -242,20 +231,18 @@ def test_one_of_several_results_is_inserted(gimp, desktop, fake_daemon):
 
 
 @pytest.mark.parametrize("precision", ["U16_NON_LINEAR", "FLOAT_LINEAR"])
-def test_it_opens_on_a_picture_of_more_than_8_bits(gimp, desktop, fake_daemon, precision):
+def test_it_opens_on_a_picture_of_more_than_8_bits(desktop, fake_daemon, precision):
     """GIMP makes no small picture of such a layer."""
-    make_picture(gimp.folder / "picture.png")
     convert = f"image.convert_precision(Gimp.Precision.{precision}); before = describe(image)"
-    desktop.open_gimp(PICTURE, convert, ASK, WATCH)
+    desktop.open_picture(convert, ASK)
     dialog = desktop.open_dialog()
     desktop.screenshot(f"dialog-{precision}.png")
     request = drag_and_insert(desktop, dialog, fake_daemon)
     assert trajectories(request) == [[(259, 124), (370, 104)]]
 
 
-def test_a_grown_and_softened_selection_is_shown_and_used(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, ASK, WATCH)
+def test_a_grown_and_softened_selection_is_shown_and_used(desktop, fake_daemon):
+    desktop.open_picture(ASK)
     dialog = desktop.open_dialog()
     wait(lambda: len(fake_daemon.prepared) == 1, "the preparation")
     desktop.button("g")
@@ -315,7 +302,7 @@ def test_filters_are_dragged_with_the_layer_or_left_out(gimp, desktop, fake_daem
 
 
 def test_presets_are_saved_loaded_and_removed(gimp, desktop, fake_daemon):
-    dialog = open_without_path(gimp, desktop)
+    dialog = open_without_path(desktop)
     desktop.pull(desktop.on_canvas(259, 124), desktop.on_canvas(370, 104))
     file = gimp.folder / "config" / "dragdiffusion" / "gimp-presets.json"
     desktop.button("p")
@@ -340,13 +327,12 @@ def test_presets_are_saved_loaded_and_removed(gimp, desktop, fake_daemon):
 
 
 def test_a_screen_of_twice_the_density_and_a_light_theme(gimp, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
     gimprc = gimp.folder / "profile" / "gimprc"
     usual = gimprc.read_text(encoding="utf-8")
     gimprc.write_text(usual + "(theme-color-scheme light)\n", encoding="utf-8")
     try:
         for desktop in open_screen(gimp, "2400x1600"):
-            desktop.open_gimp(PICTURE, WITHOUT_PATH, ASK, WATCH, GDK_SCALE="2")
+            desktop.open_picture(WITHOUT_PATH, ASK, GDK_SCALE="2")
             dialog = desktop.open_dialog()
             drawn = desktop.times("drawn")[-1]
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, make_picture, wait
+from gimp_desktop import MAIN, OUTPUT, WATCH, wait
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -16,9 +16,8 @@ NAME = "plug-in-drag-diffusion-generate"
 ASK = f'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, {NAME!r}, prompt=PROMPT)'
 
 
-def open_window(gimp, desktop, prompt):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, f"PROMPT = {prompt!r}", ASK, WATCH)
+def open_window(desktop, prompt):
+    desktop.open_picture(f"PROMPT = {prompt!r}", ASK)
     window = desktop.wait_for_window(TITLE)
     wait(lambda: desktop.times("first paint"), "the window's drawing")
     desktop.tool("xdotool", "windowactivate", "--sync", window)
@@ -34,9 +33,8 @@ def is_in_the_middle(shot, left):
     return abs(above - below) <= 1
 
 
-def test_from_the_menu_to_a_layer_that_is_dragged(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, WATCH)
+def test_from_the_menu_to_a_layer_that_is_dragged(desktop, fake_daemon):
+    desktop.open_picture()
     main = desktop.wait_for_window(MAIN)
     wait(lambda: desktop.state(), "the picture")
     desktop.maximize()
@@ -80,11 +78,8 @@ def test_from_the_menu_to_a_layer_that_is_dragged(gimp, desktop, fake_daemon):
     assert request.preparation.prompt == ""
 
 
-def test_the_advanced_settings_are_sent_and_remembered(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE, "PROMPT = 'a flower'", ASK, ASK.replace(", prompt=PROMPT", ""), WATCH
-    )
+def test_the_advanced_settings_are_sent_and_remembered(desktop, fake_daemon):
+    desktop.open_picture("PROMPT = 'a flower'", ASK, ASK.replace(", prompt=PROMPT", ""))
     for number in (1, 2):
         window = desktop.wait_for_window(TITLE)
         time.sleep(1)
@@ -109,8 +104,8 @@ def test_the_advanced_settings_are_sent_and_remembered(gimp, desktop, fake_daemo
     assert (asked.num_inference_steps, asked.guidance_scale) == (12, 4.5)
 
 
-def test_cancel_stops_and_changes_nothing(gimp, desktop, fake_daemon):
-    window = open_window(gimp, desktop, "slow 1")
+def test_cancel_stops_and_changes_nothing(desktop, fake_daemon):
+    window = open_window(desktop, "slow 1")
     desktop.press(window, "Return")
     wait(lambda: fake_daemon.generations, "the request")
     time.sleep(1.5)
@@ -126,8 +121,8 @@ def test_cancel_stops_and_changes_nothing(gimp, desktop, fake_daemon):
     assert desktop.state()["as_before"]
 
 
-def test_an_error_leaves_the_window_open(gimp, desktop, fake_daemon):
-    window = open_window(gimp, desktop, "fail INVALID_ARGUMENT The width must be a multiple of 8.")
+def test_an_error_leaves_the_window_open(desktop, fake_daemon):
+    window = open_window(desktop, "fail INVALID_ARGUMENT The width must be a multiple of 8.")
     desktop.press(window, "Return")
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the message")
     desktop.screenshot("generate-error.png")
@@ -136,12 +131,11 @@ def test_an_error_leaves_the_window_open(gimp, desktop, fake_daemon):
     assert len(fake_daemon.generations) == 1
 
 
-def test_a_defect_is_told_under_its_own_name(gimp, desktop, fake_daemon):
+def test_a_defect_is_told_under_its_own_name(desktop, fake_daemon):
     del fake_daemon
-    make_picture(gimp.folder / "picture.png")
     command = "'no end"  # nobody foresaw that
     asking = ("PROMPT = 'a flower'", ASK)
-    desktop.open_gimp(PICTURE, *asking, WATCH, DRAGDIFFUSION_DAEMON_COMMAND=command)
+    desktop.open_picture(*asking, DRAGDIFFUSION_DAEMON_COMMAND=command)
     desktop.wait_for_window(TITLE)
     desktop.screenshot("generate-defect.png")
     desktop.tool("xdotool", "key", "alt+o", "sleep", "0.5")  # Copy details

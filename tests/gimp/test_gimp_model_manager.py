@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from gimp_desktop import PICTURE, WATCH, make_picture, wait
+from gimp_desktop import wait
 
 pytestmark = pytest.mark.slow
 TITLE = "^Models$"
@@ -17,15 +17,10 @@ DAMAGED_LINE = 18  # pixels by which the line about damage moves the buttons dow
 OTHER = (349, 414)
 
 
-def open_models(gimp, desktop, **arguments):
+def open_models(desktop, **arguments):
     """The dialog, and the model manager above it."""
     told = "".join(f", {name}={value!r}" for name, value in arguments.items())
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE,
-        f'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE{told})',
-        WATCH,
-    )
+    desktop.open_picture(f'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE{told})')
     dialog = desktop.open_dialog()
     wait(lambda: desktop.times("model choice"), "the models")
     keys = ("alt+o", "Tab", "Tab", "space")  # the model, its list, the button
@@ -47,8 +42,8 @@ def choice(desktop):
     return desktop.times("model choice")[-1]["names"]
 
 
-def test_download_cancel_resume_verify_repair_and_use(gimp, desktop, fake_daemon):
-    dialog, window = open_models(gimp, desktop)
+def test_download_cancel_resume_verify_repair_and_use(desktop, fake_daemon):
+    dialog, window = open_models(desktop)
     wait_for_state(desktop, "absent")
     desktop.screenshot("models.png")
     assert choice(desktop) == ["embedded"]
@@ -92,12 +87,10 @@ def test_download_cancel_resume_verify_repair_and_use(gimp, desktop, fake_daemon
     assert fake_daemon.requests[-1].preparation.model == "embedded"
 
 
-def test_remove_asks_and_the_choice_falls_back_to_the_default(
-    gimp, desktop, fake_daemon, set_theme
-):
+def test_remove_asks_and_the_choice_falls_back_to_the_default(desktop, fake_daemon, set_theme):
     set_theme("light")
     list(fake_daemon.DownloadModel(_Request("sd15"), _Context()))
-    dialog, window = open_models(gimp, desktop, model="sd15")
+    dialog, window = open_models(desktop, model="sd15")
     wait_for_state(desktop, "ready")
     desktop.screenshot("models-light.png")
     desktop.click_in(window, *THIRD)  # Remove …
@@ -119,8 +112,8 @@ def test_remove_asks_and_the_choice_falls_back_to_the_default(
     assert fake_daemon.requests[-1].preparation.model == ""
 
 
-def test_another_model_a_refusal_and_closing_while_it_downloads(gimp, desktop, fake_daemon):
-    _dialog, window = open_models(gimp, desktop)
+def test_another_model_a_refusal_and_closing_while_it_downloads(desktop, fake_daemon):
+    _dialog, window = open_models(desktop)
     wait_for_state(desktop, "absent")
     desktop.click_in(window, *OTHER)
     desktop.tool("xdotool", "type", "no/model")

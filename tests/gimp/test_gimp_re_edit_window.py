@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gimp_desktop import MAIN, PICTURE, WATCH, make_picture, wait
+from gimp_desktop import MAIN, wait
 
 pytestmark = pytest.mark.slow
 TITLE = "^Re-edit Drag$"
@@ -28,8 +28,7 @@ ASK = 'result["call"] = call(image, [old], Gimp.RunMode.INTERACTIVE, RE_EDIT)'
 
 
 def test_points_selection_and_settings_are_those_of_the_layer(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, DRAGGED, CHANGED, WATCH)
+    desktop.open_picture(DRAGGED, CHANGED)
     main = desktop.wait_for_window(MAIN)
     wait(lambda: desktop.state(), "the picture")
     desktop.maximize()
@@ -83,9 +82,8 @@ def test_points_selection_and_settings_are_those_of_the_layer(gimp, desktop, fak
     ]
 
 
-def test_the_result_is_added_as_a_layer_of_its_own(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, DRAGGED, ASK, WATCH)
+def test_the_result_is_added_as_a_layer_of_its_own(desktop, fake_daemon):
+    desktop.open_picture(DRAGGED, ASK)
     dialog = desktop.open_dialog(TITLE)
     desktop.press(dialog, "Return")
     wait(lambda: desktop.times("result"), "the result")
@@ -97,10 +95,9 @@ def test_the_result_is_added_as_a_layer_of_its_own(gimp, desktop, fake_daemon):
     assert len(fake_daemon.requests) == 2
 
 
-def test_on_a_scaled_image_points_and_selection_are_scaled(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
+def test_on_a_scaled_image_points_and_selection_are_scaled(desktop, fake_daemon):
     scaled = "image.scale(768, 384)"
-    desktop.open_gimp(PICTURE, DRAGGED, scaled, "before = describe(image)", ASK, WATCH)
+    desktop.open_picture(DRAGGED, scaled, "before = describe(image)", ASK)
     dialog = desktop.open_dialog(TITLE)
     wait(lambda: desktop.times("prepared"), "the preparation")
     desktop.screenshot("re-edit-scaled.png")
@@ -115,19 +112,17 @@ def test_on_a_scaled_image_points_and_selection_are_scaled(gimp, desktop, fake_d
     assert len(fake_daemon.requests) == 2
 
 
-def test_a_layer_that_looks_other_now_is_told(gimp, desktop, fake_daemon):
+def test_a_layer_that_looks_other_now_is_told(desktop, fake_daemon):
     del fake_daemon
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, DRAGGED, "layer.invert(False)", ASK, WATCH)
+    desktop.open_picture(DRAGGED, "layer.invert(False)", ASK)
     dialog = desktop.open_dialog(TITLE)
     desktop.screenshot("re-edit-looks-other.png")
     desktop.press(dialog, "Escape")
     assert wait(lambda: desktop.state().get("call"), "the end")[0] == "CANCEL"
 
 
-def test_closing_the_window_changes_nothing(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, DRAGGED, ASK, WATCH)
+def test_closing_the_window_changes_nothing(desktop, fake_daemon):
+    desktop.open_picture(DRAGGED, ASK)
     dialog = desktop.open_dialog(TITLE)
     desktop.press(dialog, "Escape")
     assert wait(lambda: desktop.state().get("call"), "the end")[0] == "CANCEL"
@@ -136,10 +131,9 @@ def test_closing_the_window_changes_nothing(gimp, desktop, fake_daemon):
     assert len(fake_daemon.requests) == 1
 
 
-def test_a_layer_that_no_drag_made_is_told_in_a_window(gimp, desktop, fake_daemon):
+def test_a_layer_that_no_drag_made_is_told_in_a_window(desktop, fake_daemon):
     del fake_daemon
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, "old = layer", ASK, WATCH)
+    desktop.open_picture("old = layer", ASK)
     message = desktop.wait_for_window(TITLE)
     desktop.screenshot("re-edit-error.png")
     desktop.press(message, "Return")

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from gimp_desktop import PICTURE, WATCH, make_picture, wait
+from gimp_desktop import wait
 
 pytestmark = pytest.mark.slow
 GENERATE = "plug-in-drag-diffusion-generate"
@@ -35,9 +35,8 @@ def kept(gimp):
 
 
 def test_a_drag_whose_result_was_not_inserted(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
     script = (FIRST, *(AGAIN.format(number) for number in (2, 3, 4)))
-    desktop.open_gimp(PICTURE, *script, WATCH)
+    desktop.open_picture(*script)
     close(desktop, drag(desktop, 1, fake_daemon))
     dialog = drag(desktop, 2, fake_daemon)
     desktop.screenshot("remembered.png")
@@ -56,9 +55,8 @@ def test_a_drag_whose_result_was_not_inserted(gimp, desktop, fake_daemon):
     assert [status for status, _sentence in told] == ["CANCEL", "CANCEL", "SUCCESS", "CANCEL"]
 
 
-def test_without_a_drag_nothing_is_remembered(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(PICTURE, FIRST, AGAIN.format(2), WATCH)
+def test_without_a_drag_nothing_is_remembered(desktop, fake_daemon):
+    desktop.open_picture(FIRST, AGAIN.format(2))
     desktop.press(desktop.open_dialog(), "Escape")
     drag(desktop, 1, fake_daemon)
     (request,) = fake_daemon.requests

@@ -6,17 +6,14 @@ import time
 from importlib.metadata import version
 
 import pytest
-from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, make_picture, wait
+from gimp_desktop import MAIN, OUTPUT, wait
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_dialog_the_result_and_one_undo(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE,
-        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")',
-        WATCH,
+def test_the_dialog_the_result_and_one_undo(desktop, fake_daemon):
+    desktop.open_picture(
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")'
     )
     dialog = desktop.open_dialog()
     desktop.maximize()
@@ -45,14 +42,11 @@ def test_the_dialog_the_result_and_one_undo(gimp, desktop, fake_daemon):
     wait(lambda: len(desktop.state()["layers"]) == 2, "redo")
 
 
-def test_as_the_user_guide_says(gimp, desktop, fake_daemon):
+def test_as_the_user_guide_says(desktop, fake_daemon):
     """Mouse and keyboard only: the Paths tool, two strokes, the menu entry, the dialog."""
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE,
+    desktop.open_picture(
         "image.remove_path(image.get_paths()[0])",
         "Gimp.Selection.none(image); before = describe(image)",
-        WATCH,
     )
     main = desktop.wait_for_window(MAIN)
     wait(lambda: desktop.state(), "the picture")
@@ -90,12 +84,9 @@ def test_as_the_user_guide_says(gimp, desktop, fake_daemon):
     assert len(fake_daemon.requests) == 2
 
 
-def test_cancel_stops_at_once_and_keeps_the_points(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE,
-        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")',
-        WATCH,
+def test_cancel_stops_at_once_and_keeps_the_points(desktop, fake_daemon):
+    desktop.open_picture(
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")'
     )
     dialog = desktop.open_dialog()
     desktop.press(dialog, "Return")
@@ -117,12 +108,9 @@ def test_cancel_stops_at_once_and_keeps_the_points(gimp, desktop, fake_daemon):
     assert desktop.state()["as_before"]
 
 
-def test_what_is_reached_is_taken_now(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE,
-        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 2")',
-        WATCH,
+def test_what_is_reached_is_taken_now(desktop, fake_daemon):
+    desktop.open_picture(
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 2")'
     )
     dialog = desktop.open_dialog()
     desktop.press(dialog, "Return")
@@ -135,14 +123,11 @@ def test_what_is_reached_is_taken_now(gimp, desktop, fake_daemon):
     assert desktop.state()["records"][0]["run"]["drag_steps"] < 3
 
 
-def test_an_error_is_shown_in_a_window(gimp, desktop, fake_daemon):
+def test_an_error_is_shown_in_a_window(desktop, fake_daemon):
     del fake_daemon
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE,
+    desktop.open_picture(
         "layer.set_lock_content(True)",
         'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)',
-        WATCH,
     )
     message = desktop.wait_for_window("^Drag Edit$")
     desktop.screenshot("error.png")
@@ -152,16 +137,11 @@ def test_an_error_is_shown_in_a_window(gimp, desktop, fake_daemon):
     assert desktop.state()["as_before"]
 
 
-def test_a_drag_that_fails_leaves_the_dialog_open_and_tells_how_to_go_on(
-    gimp, desktop, fake_daemon
-):
-    make_picture(gimp.folder / "picture.png")
+def test_a_drag_that_fails_leaves_the_dialog_open_and_tells_how_to_go_on(desktop, fake_daemon):
     sentence = "The drag needs more memory: select less."
-    desktop.open_gimp(
-        PICTURE,
+    desktop.open_picture(
         f"""result["call"] = call(
-            image, [layer], Gimp.RunMode.INTERACTIVE, prompt="fail RESOURCE_EXHAUSTED {sentence}")""",
-        WATCH,
+            image, [layer], Gimp.RunMode.INTERACTIVE, prompt="fail RESOURCE_EXHAUSTED {sentence}")"""
     )
     dialog = desktop.open_dialog()
     desktop.press(dialog, "Return")
@@ -182,11 +162,9 @@ def test_a_drag_that_fails_leaves_the_dialog_open_and_tells_how_to_go_on(
 PROMPT = "a purple mountain at day with a sun and a tree"
 
 
-def test_the_whole_way_with_the_embedded_model(gimp, desktop, real_daemon):
+def test_the_whole_way_with_the_embedded_model(desktop, real_daemon):
     """As a user sees it; the screenshots are those of the documentation."""
-    make_picture(gimp.folder / "picture.png")
-    desktop.open_gimp(
-        PICTURE,
+    desktop.open_picture(
         f"""
         result["call"] = call(
             image, [layer], Gimp.RunMode.INTERACTIVE, prompt={PROMPT!r}, model="embedded")
@@ -195,7 +173,6 @@ def test_the_whole_way_with_the_embedded_model(gimp, desktop, real_daemon):
         coverage, alpha = selection(image, new), pixels(new)[3::4]
         result["alpha_is_the_selection"] = max(abs(a - b) for a, b in zip(alpha, coverage)) <= 1
         """,
-        WATCH,
         DRAGDIFFUSION_DAEMON_COMMAND=real_daemon,
     )
     dialog = desktop.open_dialog()
@@ -220,15 +197,12 @@ def test_the_whole_way_with_the_embedded_model(gimp, desktop, real_daemon):
     wait(lambda: desktop.state()["as_before"], "one undo")
 
 
-def test_a_film_of_the_whole_way(gimp, desktop, real_daemon):
+def test_a_film_of_the_whole_way(desktop, real_daemon):
     """By mouse and keyboard, from an empty path to the layer; docs/take_screenshots.py makes the film of its frames."""
-    make_picture(gimp.folder / "picture.png")
     for frame in OUTPUT.glob("film-*.png"):
         frame.unlink()
-    desktop.open_gimp(
-        PICTURE,
+    desktop.open_picture(
         "image.remove_path(image.get_paths()[0]); before = describe(image)",
-        WATCH,
         DRAGDIFFUSION_DAEMON_COMMAND=real_daemon,
     )
     main = desktop.wait_for_window(MAIN)

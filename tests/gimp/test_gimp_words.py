@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
-from gimp_desktop import MAIN, OUTPUT, PICTURE, WATCH, language, make_picture, wait
+from gimp_desktop import MAIN, OUTPUT, PICTURE, language, make_picture, wait
 from PIL import Image
 
 LANGUAGES = {
@@ -64,12 +64,9 @@ def test_menu_and_documentation_are_in_the_language_of_gimp(gimp):
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_the_dialog_in_another_language(gimp, desktop, fake_daemon, code):
     _menu, _seed, title, points = LANGUAGES[code]
-    make_picture(gimp.folder / "picture.png")
     with language(gimp, code):
-        desktop.open_gimp(
-            PICTURE,
-            'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")',
-            WATCH,
+        desktop.open_picture(
+            'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")'
         )
         dialog = desktop.open_dialog(f"^{title}$")
     desktop.maximize()
@@ -91,14 +88,11 @@ def test_the_dialog_in_another_language(gimp, desktop, fake_daemon, code):
 def test_help_opens_the_user_guide(gimp, desktop, fake_daemon):
     """From the menu entry and from the dialog, by F1 and by the button; without network."""
     del fake_daemon
-    make_picture(gimp.folder / "picture.png")
     opened = gimp.folder / "opened.txt"
     opened.unlink(missing_ok=True)
     variables = make_browser(gimp, opened)
-    desktop.open_gimp(
-        PICTURE,
+    desktop.open_picture(
         'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)',
-        WATCH,
         **variables,
     )
     dialog = desktop.open_dialog()
@@ -159,10 +153,9 @@ def test_each_window_opens_its_place_in_the_guide(gimp, desktop, fake_daemon):
 
 @pytest.mark.slow
 def test_the_menu_entry_has_an_icon_and_help(gimp, desktop):
-    make_picture(gimp.folder / "picture.png")
     opened = gimp.folder / "opened.txt"
     opened.unlink(missing_ok=True)
-    desktop.open_gimp(PICTURE, WATCH, **make_browser(gimp, opened))
+    desktop.open_picture(**make_browser(gimp, opened))
     main = desktop.wait_for_window(MAIN)
     wait(lambda: desktop.state(), "the picture")
     desktop.maximize()
