@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -45,7 +46,7 @@ def steps():
     yield pause(1)
     tell("at points", window)
     window.response(parts.DRAG)
-    yield lambda: opened._state == parts.WORKING
+    yield lambda: opened._state == parts.WORKING and opened._handles.step > 1
     yield pause(0.3)
     tell("at work", window)
     yield lambda: opened._state == parts.LOOKING
@@ -190,6 +191,13 @@ def test_nothing_is_left_in_english(windows, name):
     if not windows["language"]:
         pytest.skip("English is what this is compared with")
     assert english(windows["language"]).isdisjoint(windows[name]["texts"])
+
+
+def test_the_iteration_and_its_loss_are_shown(windows):
+    if windows["language"]:
+        pytest.skip("read in English")
+    stage = next(text for text in windows["at work"]["texts"] if "loss" in text)
+    assert re.fullmatch(r"Dragging: step \d of 5 … +loss [\d.]+", stage)
 
 
 @pytest.mark.parametrize("name", WINDOWS)

@@ -265,8 +265,7 @@ def test_a_grown_and_softened_selection_is_shown_and_used(desktop, fake_daemon):
     assert (record["settings"]["mask_grow"], record["settings"]["mask_feather"]) == (30, 40)
 
 
-def test_filters_are_dragged_with_the_layer_or_left_out(gimp, desktop, fake_daemon):
-    make_picture(gimp.folder / "picture.png")
+def test_filters_are_dragged_with_the_layer_or_left_out(desktop, fake_daemon):
     filtered = """
     selected = Gimp.Selection.save(image)
     Gimp.Selection.none(image)  # a filter is limited to what is selected
@@ -277,7 +276,7 @@ def test_filters_are_dragged_with_the_layer_or_left_out(gimp, desktop, fake_daem
     image.remove_channel(selected)
     before = describe(image)
     """
-    desktop.open_gimp(PICTURE, filtered, ASK, WATCH)
+    desktop.open_picture(filtered, ASK)
     dialog = desktop.open_dialog()
     wait(lambda: len(fake_daemon.prepared) == 1, "the preparation")
     desktop.screenshot("with-filters.png")

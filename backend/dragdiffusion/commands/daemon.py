@@ -15,9 +15,7 @@ from dragdiffusion.commands.cache import Cache, mebibytes
 from dragdiffusion.commands.errors import FAILED, CommandFailed
 from dragdiffusion.daemon import endpoint as endpoints
 
-BUSY_SECONDS = (
-    60.0  # without an answer: it hangs, as a call that runs has it (client/connection.py)
-)
+BUSY_SECONDS = 60.0  # without an answer: it hangs, as for calls that run (client/connection.py)
 
 
 def show_status() -> int:
