@@ -140,8 +140,8 @@ def run_speed(order: SpeedOrder) -> None:
         flops=count_edit(engine.model, request),
         runs=tuple(_run(engine.torch_engine, engine.model, request) for _ in range(order.runs)),
     )
-    on_a_card = engine.model.device.type != "cpu"
-    if on_a_card if order.compile is None else order.compile:
+    compiles = engine.model.device.type != "cpu" if order.compile is None else order.compile
+    if compiles:
         report = replace(report, compiled=_run_compiled(engine, request, runs=order.runs))
     _print(report)
     if order.json is not None:

@@ -172,9 +172,7 @@ class Settings:
     max_drag_steps: int = MODE_DEFAULT  # 0 too: a drag without steps is none
     mask_grow: int = 0  # pixels by which the selection is enlarged; negative: made smaller
     mask_feather: int = 0  # pixels by which its edge is softened further
-    with_filters: bool = (
-        True  # the layer is dragged as its filters show it, where they can be left out
-    )
+    with_filters: bool = True  # dragged as its filters show it, where they can be left out
 
 
 @dataclass(frozen=True)
