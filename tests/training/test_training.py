@@ -14,8 +14,14 @@ import torch
 
 from dragdiffusion.evaluation.scenes import FIRST_HELD_OUT_SEED, caption, sample
 from dragdiffusion.training.optimizer import orthogonalised
-from dragdiffusion.training.scene_batches import FOLLOWER_SEED, held_out
-from dragdiffusion.training.tokenizer import load_tokenizer
+from dragdiffusion.training.scene_batches import (
+    FOLLOWER_SEED,
+    SceneStream,
+    held_out,
+    to_signed,
+)
+from dragdiffusion.training.scene_workers import CHUNK, SceneWorkers
+from dragdiffusion.training.tokenizer import load_tokenizer, tokenize
 
 REPOSITORY = Path(__file__).parents[2]
 WEIGHTS = REPOSITORY / "backend/dragdiffusion/models/embedded/weights"
@@ -51,6 +57,19 @@ def test_stages_train_and_resume(trained) -> None:
     assert results["unet"]["moments"] > 0
     assert results["unet_resumed"]["weights"] == results["unet"]["weights"]
     assert results["unet_resumed"]["average"] == results["unet"]["average"]
+
+
+def test_one_process_with_workers_trains_resumes_and_exports(trained) -> None:
+    work, results = trained
+    assert results["unet_alone"]["steps"] == results["decoder_alone"]["steps"] == 2
+    assert results["unet_alone"]["next_seed"] >= 256
+    assert results["unet_alone_resumed"]["next_seed"] >= results["unet_alone"]["next_seed"] + 256
+    assert results["unet_alone_resumed"]["weights"] == results["unet_alone"]["weights"]
+    assert results["decoder_alone"]["next_seed"] >= 2**38 + 256
+    assert results["vae_alone"]["steps"] == 1
+    assert results["children_left"] == 0
+    assert "number of processes" in results["refusal"]
+    _assert_loads(work.parent / "alone/export")
 
 
 def test_latents_are_normalised(trained) -> None:
@@ -93,11 +112,43 @@ def test_training_never_sees_held_out_scenes() -> None:
     assert FOLLOWER_SEED + 2**38 + 10**9 < FIRST_HELD_OUT_SEED <= held_out(1).next_seed
 
 
+FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12
+
+
+@FORKS
+def test_workers_render_the_stream_in_its_order(trained) -> None:
+    work, _ = trained
+    tokenizer = load_tokenizer(work / "tokenizer")
+    workers = SceneWorkers(2, first_seed=7, tokenizer=tokenizer)
+    try:
+        workers.start()
+        parts = [workers.take(2), workers.take(3)]
+    finally:
+        workers.stop()
+    images, tokens = (torch.cat(both) for both in zip(*parts, strict=True))
+    expected, captions = SceneStream(7).images_and_captions(5 * CHUNK)
+    assert (to_signed(images) - expected).abs().max() < 0.5 / 127.5 + 1e-6
+    assert torch.equal(tokens.long(), tokenize(tokenizer, captions))
+    assert workers.next_seed == 7 + 5 * CHUNK
+
+
+@FORKS
+def test_a_dead_worker_ends_training_with_a_reason() -> None:
+    workers = SceneWorkers(1)
+    workers.stop()
+    with pytest.raises(RuntimeError, match="renders scenes ended"):
+        workers.check()
+
+
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16)])
 def test_muon_directions_have_like_singular_values(shape: tuple[int, int]) -> None:
-    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalised(matrix))
+    stack = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+    alike = torch.randn(2, 16, 24, generator=torch.Generator().manual_seed(1))
+    (together, others), (alone,) = orthogonalised([stack, alike]), orthogonalised([stack[1]])
+    values = torch.linalg.svdvals(together)
     assert 0.5 < float(values.min()) <= float(values.max()) < 1.3
+    assert others.shape == alike.shape
+    torch.testing.assert_close(together[1], alone)
 
 
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="the weights are not in this checkout")

@@ -7,14 +7,17 @@ should not suffer.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from dragdiffusion.training.decoder import DecoderRecipe, train_decoder
 from dragdiffusion.training.denoiser import UnetRecipe
+from dragdiffusion.training.machine import Machine
 from dragdiffusion.training.run import load_checkpoint
 from dragdiffusion.training.tokenizer import train_tokenizer
 from dragdiffusion.training.unet import train_unet
@@ -48,6 +51,27 @@ def _state(work: Path, stage: str) -> dict[str, object]:
     }
 
 
+def _alone(work: Path, start: Path) -> dict[str, object]:
+    """The same stages as on a card: one process, and two that render its scenes."""
+    machine = Machine(workers=2, channels_last=True)
+    unet = replace(UNET, bank_start=256, bank_capacity=512)
+    results: dict[str, object] = {}
+    train_unet(work, FOREVER, recipe=unet, machine=machine, step_limit=2, start=start)
+    results["unet_alone"] = _state(work, "unet")
+    train_unet(work, NO_TIME, recipe=unet, machine=machine, start=start)
+    results["unet_alone_resumed"] = _state(work, "unet")
+    train_decoder(work, FOREVER, recipe=DECODER, machine=machine, step_limit=2)
+    results["decoder_alone"] = _state(work, "decoder")
+    train_vae(work, FOREVER, recipe=VAE, machine=machine, step_limit=1)
+    results["vae_alone"] = _state(work, "vae")
+    results["children_left"] = len(multiprocessing.active_children())
+    try:
+        train_vae(work, FOREVER, recipe=VAE, step_limit=1)
+    except ValueError as refused:
+        results["refusal"] = str(refused)
+    return results
+
+
 def main(work: Path) -> None:
     at_once, in_parts = work / "at_once", work / "in_parts"
     train_vae(at_once, FOREVER, recipe=VAE, step_limit=4)
@@ -64,6 +88,7 @@ def main(work: Path) -> None:
     results["decoder"] = _state(in_parts, "decoder")
     train_decoder(in_parts, NO_TIME, recipe=DECODER)
     results["tokens"] = len(tokenizer)
+    results |= _alone(work / "alone", in_parts / "export")
     print(json.dumps(results))
 
 

@@ -1,1 +1,1 @@
-"""Trains the embedded model from nothing on the rendered world, on a CPU."""
+"""Trains the embedded model from nothing on the rendered world, on a CPU or a graphics card."""

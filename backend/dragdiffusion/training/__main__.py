@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .machine import Machine
 
 STAGES = ("tokenizer", "vae", "unet", "decoder", "export", "quality")
 LONG_STAGES = ("vae", "unet", "decoder")
@@ -19,6 +24,16 @@ def _parser() -> argparse.ArgumentParser:
         "--decay-minutes", type=float, default=0, help="unet: falling rate at the end of the time"
     )
     parser.add_argument("--steps", type=int, help="stop this run after so many steps")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what trains")
+    parser.add_argument("--workers", type=int, help="processes that render scenes for a card")
+    parser.add_argument("--batch-size", type=int, help="scenes a step, else the recipe's")
+    parser.add_argument("--learning-rate", type=float, help="highest rate, else the recipe's")
+    parser.add_argument(
+        "--channels-last", action="store_true", help="unet: this layout for convolutions"
+    )
+    parser.add_argument(
+        "--start", type=Path, help="unet: an exported folder whose weights to begin with"
+    )
     parser.add_argument("--checkpoint", type=Path, help="export: the unet checkpoint to export")
     parser.add_argument("--model", type=Path, help="quality: the folder to judge")
     return parser
@@ -32,17 +47,38 @@ def _run(arguments: argparse.Namespace) -> None:
 
         train_tokenizer(work)
     elif arguments.stage == "vae":
-        from .vae import train_vae
+        from .vae import VaeRecipe, train_vae
 
-        train_vae(work, minutes, step_limit=steps)
+        train_vae(
+            work,
+            minutes,
+            recipe=replace(VaeRecipe(), **_changes(arguments)),
+            machine=_machine(arguments),
+            step_limit=steps,
+        )
     elif arguments.stage == "unet":
-        from .unet import train_unet
+        from .unet import UnetRecipe, train_unet
 
-        train_unet(work, minutes, arguments.decay_minutes, step_limit=steps)
+        plain = UnetRecipe() if arguments.device == "cpu" else UnetRecipe.for_card()
+        train_unet(
+            work,
+            minutes,
+            arguments.decay_minutes,
+            recipe=replace(plain, **_changes(arguments)),
+            machine=_machine(arguments),
+            step_limit=steps,
+            start=arguments.start,
+        )
     elif arguments.stage == "decoder":
-        from .decoder import train_decoder
+        from .decoder import DecoderRecipe, train_decoder
 
-        train_decoder(work, minutes, step_limit=steps)
+        train_decoder(
+            work,
+            minutes,
+            recipe=replace(DecoderRecipe(), **_changes(arguments)),
+            machine=_machine(arguments),
+            step_limit=steps,
+        )
     elif arguments.stage == "quality":
         from .quality import write_quality
 
@@ -51,6 +87,18 @@ def _run(arguments: argparse.Namespace) -> None:
         from .export import export_checkpoint
 
         export_checkpoint(work, arguments.checkpoint or work / "unet-0.pt")
+
+
+def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What differs from a stage's recipe."""
+    given = {"batch_size": arguments.batch_size, "learning_rate": arguments.learning_rate}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _machine(arguments: argparse.Namespace) -> Machine:
+    from .machine import Machine
+
+    return Machine.of(arguments.device, arguments.workers, channels_last=arguments.channels_last)
 
 
 def main() -> None:

@@ -14,11 +14,13 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from .machine import Machine
 from .optimizer import PairedAdam
-from .pair import Partner, SharedWeights, train_in_pair
+from .pair import Partner, SharedWeights
 from .run import TrainingRun
-from .scene_batches import SceneStream, held_out
-from .stage import PairedStage
+from .scene_batches import held_out
+from .scene_workers import SceneWorkers
+from .stage import Pace, PairedStage
 from .vae import reconstruction_loss, reconstruction_psnr
 
 
@@ -36,27 +38,32 @@ def train_decoder(
     minutes: float,
     *,
     recipe: DecoderRecipe | None = None,
+    machine: Machine | None = None,
     step_limit: int | None = None,
 ) -> None:
     """Fine-tune work/vae for the given time in all and write work/vae-decoder."""
-    recipe = recipe or DecoderRecipe()
-    vae = AutoencoderKL.from_pretrained(work / "vae")
-    vae.encoder.requires_grad_(False)
-    vae.quant_conv.requires_grad_(False)
-    weights = SharedWeights([vae.decoder, vae.post_quant_conv])
+    recipe, machine = recipe or DecoderRecipe(), machine or Machine()
+    with machine.scenes(DecoderStage.first_seed) as workers:
+        vae = AutoencoderKL.from_pretrained(work / "vae").to(machine.device)
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+        trained = [vae.decoder, vae.post_quant_conv]
+        weights = SharedWeights(trained, machine.device, processes=machine.processes)
 
-    def train(partner: Partner) -> None:
-        optimizer = PairedAdam(
-            weights, partner, weight_decay=1e-4, average_decay=recipe.average_decay
-        )
-        run = TrainingRun("decoder", work, minutes, step_limit)
-        DecoderStage(run, weights, optimizer, vae=vae, recipe=recipe).run_to_end()
+        def train(partner: Partner) -> None:
+            optimizer = PairedAdam(
+                weights, partner, weight_decay=1e-4, average_decay=recipe.average_decay
+            )
+            run = TrainingRun("decoder", work, minutes, step_limit)
+            stage = DecoderStage(run, weights, optimizer, vae=vae, recipe=recipe, workers=workers)
+            stage.run_to_end()
 
-    train_in_pair(train)
+        machine.train(train)
 
 
 class DecoderStage(PairedStage):
     name = "decoder"
+    first_seed = 2**38  # scenes that the joint training has not seen
 
     def __init__(
         self,
@@ -66,19 +73,18 @@ class DecoderStage(PairedStage):
         *,
         vae: AutoencoderKL,
         recipe: DecoderRecipe,
+        workers: SceneWorkers | None,
     ) -> None:
-        super().__init__(run, weights, optimizer)
+        pace = Pace(recipe.batch_size, recipe.log_every)
+        super().__init__(run, weights, optimizer, pace=pace, workers=workers)
         self.vae, self.recipe = vae, recipe
-        self.log_every, self.batch_size = recipe.log_every, recipe.batch_size
-        # Scenes that the joint training has not seen.
-        self.stream = SceneStream(self.stream.first_seed + 2**38)
         self.average = copy.deepcopy(vae).requires_grad_(False)
         weights.show_average_in([self.average.decoder, self.average.post_quant_conv])
-        self.validation = held_out(32).images(32)
+        self.validation = held_out(32).images(32).to(self.device)
 
     def batch_loss(self, fraction: float) -> Tensor:  # noqa: ARG002
-        images = self.stream.images(self.recipe.batch_size // 2)
-        with torch.autocast("cpu", torch.bfloat16):
+        images = self.images(self.share)
+        with torch.autocast(self.device.type, torch.bfloat16):
             with torch.no_grad():
                 latents = self.vae.encode(images).latent_dist.sample()
             decoded = self.vae.decode(latents).sample

@@ -30,6 +30,11 @@ class UnetRecipe:
     log_every: int = 250
     export_seconds: float = 600
 
+    @classmethod
+    def for_card(cls) -> UnetRecipe:
+        """A card asks for more scenes at once, and has room for them: 10 GB."""
+        return cls(bank_start=4000, bank_capacity=400_000)
+
 
 def new_unet(recipe: UnetRecipe) -> UNet2DConditionModel:
     """Stable Diffusion's UNet in small; attention at full size only on the way up.

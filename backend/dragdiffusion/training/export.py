@@ -75,7 +75,7 @@ def best_vae(work: Path) -> AutoencoderKL:
 
 
 def _save_half(model: ModelMixin | CLIPTextModel, folder: Path) -> None:
-    half = copy.deepcopy(model).half()
+    half = copy.deepcopy(model).to("cpu").half()
     for parameter in half.parameters():
         # The copies may be views of one shared vector, which safetensors refuses to store.
         parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)

@@ -10,14 +10,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from .scene_batches import SceneStream
-
-
-def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """Token numbers (n, length), padded as Stable Diffusion pads."""
-    tokens: Tensor = tokenizer(
-        captions, padding="max_length", truncation=True, return_tensors="pt"
-    ).input_ids
-    return tokens
+from .tokenizer import tokenize
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,41 +19,52 @@ class LatentBatch:
     tokens: Tensor  # (n, length)
 
 
-class LatentBank:
-    """The last `capacity` scenes of a stream as posterior mean and deviation."""
+class Ring:
+    """The last `capacity` rows of some tensors, on the tensors' device."""
 
-    def __init__(
-        self, stream: SceneStream, vae: AutoencoderKL, tokenizer: CLIPTokenizer, *, capacity: int
-    ) -> None:
-        self.stream, self.vae, self.tokenizer = stream, vae, tokenizer
+    def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.size = 0
         self._next = 0
-        self._means = self._deviations = self._tokens = torch.empty(0)
+        self._rows: tuple[Tensor, ...] = ()
 
-    def add(self, count: int) -> None:
-        """Render and encode new scenes; the oldest make room."""
-        images, captions = self.stream.images_and_captions(count)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            posterior = self.vae.encode(images).latent_dist
-        if not len(self._means):
-            self._allocate(posterior.mean.shape[1:])
-        places = torch.arange(self._next, self._next + count) % self.capacity
-        self._means[places] = posterior.mean.float()
-        self._deviations[places] = posterior.std.bfloat16()
-        self._tokens[places] = tokenize(self.tokenizer, captions)
+    def add(self, *rows: Tensor) -> None:
+        """New rows, as many of each tensor; the oldest make room."""
+        if not self._rows:
+            self._rows = tuple(row.new_empty(self.capacity, *row.shape[1:]) for row in rows)
+        count = len(rows[0])
+        places = torch.arange(self._next, self._next + count, device=rows[0].device) % self.capacity
+        for kept, row in zip(self._rows, rows, strict=True):
+            kept[places] = row
         self._next = (self._next + count) % self.capacity
         self.size = min(self.capacity, self.size + count)
 
-    def draw(self, count: int, generator: torch.Generator) -> LatentBatch:
-        places = torch.randint(self.size, (count,), generator=generator)
-        means = self._means[places]
-        noise = torch.randn(means.shape, generator=generator)
-        latents = means + self._deviations[places].float() * noise
-        return LatentBatch(latents, self._tokens[places].clone())
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        places = torch.randint(self.size, (count,), generator=generator, device=generator.device)
+        return tuple(kept[places] for kept in self._rows)
 
-    def _allocate(self, shape: torch.Size) -> None:
-        self._means = torch.empty(self.capacity, *shape)
-        self._deviations = torch.empty(self.capacity, *shape, dtype=torch.bfloat16)
-        length = self.tokenizer.model_max_length
-        self._tokens = torch.empty(self.capacity, length, dtype=torch.long)
+
+class LatentBank:
+    """The last `capacity` scenes as posterior mean and deviation, on the autoencoder's device."""
+
+    def __init__(self, vae: AutoencoderKL, *, capacity: int) -> None:
+        self.vae = vae
+        self.ring = Ring(capacity)
+
+    @torch.no_grad()
+    def add(self, images: Tensor, tokens: Tensor) -> None:
+        """Encode scenes (n, 3, SIZE, SIZE) in -1..1 and their captions' tokens."""
+        with torch.autocast(images.device.type, torch.bfloat16):
+            posterior = self.vae.encode(images).latent_dist
+        self.ring.add(posterior.mean.float(), posterior.std.bfloat16(), tokens)
+
+    def add_from(self, stream: SceneStream, tokenizer: CLIPTokenizer, count: int) -> None:
+        """Render new scenes here and encode them."""
+        images, captions = stream.images_and_captions(count)
+        device = self.vae.device
+        self.add(images.to(device), tokenize(tokenizer, captions).to(device))
+
+    def draw(self, count: int, generator: torch.Generator) -> LatentBatch:
+        means, deviations, tokens = self.ring.draw(count, generator)
+        noise = torch.randn(means.shape, generator=generator, device=generator.device)
+        return LatentBatch(means + deviations.float() * noise, tokens.long())

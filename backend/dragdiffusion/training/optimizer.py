@@ -1,4 +1,4 @@
-"""Optimisers whose two halves run in the two processes of a pair.
+"""Optimisers whose two halves run in the two processes of a pair; one process has the whole.
 
 AdamW for everything that is a vector or a table; Muon (Jordan 2024, with the update scale of Liu et
 al. 2025, arXiv 2502.16982) for the matrices and convolutions of the denoiser: with so few steps, its
@@ -7,6 +7,8 @@ orthogonal updates learn more from each.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +33,7 @@ class PairedAdam:
         self.weights, self.partner = weights, partner
         self.betas, self.weight_decay = betas, weight_decay
         self.average_decay = average_decay
-        middle = self._middle()
+        middle = self._middle() if partner.processes == 2 else len(weights)
         self.half = slice(0, middle) if partner.leads else slice(middle, len(weights))
         self.first_moment = torch.zeros_like(weights.values[self.half])
         self.second_moment = torch.zeros_like(self.first_moment)
@@ -39,14 +41,16 @@ class PairedAdam:
         weights.use_gradients_of(partner.rank)
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> float:
-        """Average both gradients, update, and clear; returns the gradient's norm before clipping."""
+    def step(self, learning_rate: float) -> Tensor:
+        """Average both gradients, update, and clear; returns the gradient's norm before clipping.
+
+        The norm stays a tensor: on a card its number would be there only after all work is done.
+        """
         rank = self.partner.rank
         self.partner.exchange(0.0)  # both backward passes are done
         gradient = self.weights.gradients[:, self.half].mean(0)
-        square = float(gradient.square().sum())
-        norm = (square + self.partner.exchange(square)) ** 0.5
-        gradient *= min(1.0, 1.0 / (norm + 1e-6))
+        norm = self.partner.total(gradient.square().sum()).sqrt()
+        gradient *= (1.0 / (norm + 1e-6)).clamp_max(1.0)
         self.step_count += 1
         self._update(gradient, learning_rate)
         self._update_average()
@@ -63,6 +67,11 @@ class PairedAdam:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
+        if len(state["first_moment"]) != len(self.first_moment):
+            raise ValueError(
+                "The checkpoint was written by another number of processes. Go on as it was "
+                "begun (--device, --workers), or take another --work folder."
+            )
         self.first_moment.copy_(state["first_moment"])
         self.second_moment.copy_(state["second_moment"])
         self.step_count = int(state["step_count"])
@@ -96,12 +105,14 @@ class PairedAdam:
 
 
 @dataclass(frozen=True, slots=True)
-class _Matrix:
-    """Where a weight that Muon updates lies in this process's half."""
+class _Run:
+    """Parameters of one kind that lie side by side in this process's half."""
 
     place: slice
-    rows: int
-    columns: int
+    shape: tuple[int, ...]  # (count, rows, columns) of matrices, (elements,) of the rest
+
+    def of(self, flat: Tensor) -> Tensor:
+        return flat[self.place].view(self.shape)
 
 
 class PairedMuon(PairedAdam):
@@ -120,19 +131,30 @@ class PairedMuon(PairedAdam):
     ) -> None:
         """`adam_only`: ids of parameters that are tables or the first or last layer."""
         super().__init__(weights, partner, weight_decay=weight_decay, average_decay=average_decay)
-        self._matrices: list[_Matrix] = []
-        self._vectors: list[slice] = []
-        offset = -self.half.start
-        for parameter in weights.parameters:
-            place = slice(offset, offset + parameter.numel())
-            offset = place.stop
-            if not 0 <= place.start < len(self.first_moment):
-                continue
+        runs = list(self._runs(adam_only))
+        self._stacks = [run for run in runs if len(run.shape) == 3]
+        self._vectors = [run for run in runs if len(run.shape) == 1]
+
+    def _runs(self, adam_only: set[int]) -> Iterator[_Run]:
+        def kind(parameter: Tensor) -> tuple[int, ...]:
+            """Rows and columns of a matrix; nothing for what AdamW updates."""
             if parameter.ndim < 2 or id(parameter) in adam_only:
-                self._vectors.append(place)
-            else:
-                rows = parameter.shape[0]
-                self._matrices.append(_Matrix(place, rows, parameter.numel() // rows))
+                return ()
+            return (parameter.shape[0], parameter.numel() // parameter.shape[0])
+
+        start = 0
+        for shape, neighbours in itertools.groupby(self._own_parameters(), kind):
+            sizes = [parameter.numel() for parameter in neighbours]
+            place = slice(start, start + sum(sizes))
+            start = place.stop
+            yield _Run(place, (len(sizes), *shape) if shape else (sum(sizes),))
+
+    def _own_parameters(self) -> Iterator[Tensor]:
+        offset = 0
+        for parameter in self.weights.parameters:
+            if self.half.start <= offset < self.half.stop:
+                yield parameter
+            offset += parameter.numel()
 
     def _middle(self) -> int:
         """The first boundary between parameters past half of the matrices' work."""
@@ -148,46 +170,61 @@ class PairedMuon(PairedAdam):
 
     def _update(self, gradient: Tensor, learning_rate: float) -> None:
         values = self.weights.values[self.half]
-        for place in self._vectors:
-            self._update_vector(values[place], gradient[place], place, learning_rate)
-        for matrix in self._matrices:
-            self._update_matrix(values, gradient, matrix, learning_rate)
+        for run in self._vectors:
+            first, second = run.of(self.first_moment), run.of(self.second_moment)
+            self._adam(run.of(values), run.of(gradient), first, second, learning_rate)
+        directions = [self._direction(run, gradient) for run in self._stacks]
+        for run, update in zip(self._stacks, orthogonalised(directions), strict=True):
+            # Scaled to the size of an AdamW update.
+            scale = 0.2 * max(run.shape[1:]) ** 0.5
+            weights = run.of(values)
+            weights.mul_(1 - learning_rate * self.weight_decay)
+            weights.add_(update, alpha=-learning_rate * scale)
 
-    def _update_vector(
-        self, values: Tensor, gradient: Tensor, place: slice, learning_rate: float
-    ) -> None:
-        first, second = self.first_moment[place], self.second_moment[place]
-        self._adam(values, gradient, first, second, learning_rate)
-
-    def _update_matrix(
-        self, values: Tensor, gradient: Tensor, matrix: _Matrix, learning_rate: float
-    ) -> None:
-        """Nesterov momentum, orthogonalised; scaled to the size of an AdamW update."""
-        moment, slope = self.first_moment[matrix.place], gradient[matrix.place]
+    def _direction(self, run: _Run, gradient: Tensor) -> Tensor:
+        """Nesterov momentum."""
+        moment, slope = run.of(self.first_moment), run.of(gradient)
         moment.lerp_(slope, 1 - self.momentum)
-        direction = slope.lerp(moment, self.momentum).view(matrix.rows, matrix.columns)
-        update = orthogonalised(direction).flatten()
-        scale = 0.2 * max(matrix.rows, matrix.columns) ** 0.5
-        weights = values[matrix.place]
-        weights.mul_(1 - learning_rate * self.weight_decay)
-        weights.add_(update, alpha=-learning_rate * scale)
+        return slope.lerp(moment, self.momentum)
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """The nearest matrix with singular values near 1: five Newton-Schulz steps.
+def orthogonalised(stacks: list[Tensor]) -> list[Tensor]:
+    """For every matrix (…, rows, columns) the nearest one with singular values near 1.
 
-    Every step multiplies by a polynomial of the Gram matrix from the left, so the polynomials are
-    multiplied up first, small and square, and the long matrix is multiplied once.
+    Five Newton-Schulz steps, each of which multiplies by a polynomial of the Gram matrix from the
+    left; so the polynomials are multiplied up first, small and square, those of one size together
+    (a card would wait for the launches of many small ones), and the long matrices are multiplied
+    once.
     """
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    wide = wide / (wide.norm() + 1e-7)
-    gram = wide @ wide.T
-    identity = torch.eye(len(gram))
+    wides = [_wide(stack) for stack in stacks]
+    wides = [wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7) for wide in wides]
+    products: dict[int, Tensor] = {}
+    for size in {wide.shape[-2] for wide in wides}:
+        alike = [index for index, wide in enumerate(wides) if wide.shape[-2] == size]
+        grams = [(wides[index] @ wides[index].mT).view(-1, size, size) for index in alike]
+        parts = _newton_schulz(torch.cat(grams)).split([len(gram) for gram in grams])
+        products |= dict(zip(alike, parts, strict=True))
+    results = []
+    for index, (stack, wide) in enumerate(zip(stacks, wides, strict=True)):
+        product = products[index].view(*wide.shape[:-1], -1)
+        result = (product.bfloat16() @ wide.bfloat16()).float()
+        results.append(result if result.shape == stack.shape else result.mT)
+    return results
+
+
+def _wide(stack: Tensor) -> Tensor:
+    return stack if stack.shape[-2] <= stack.shape[-1] else stack.mT
+
+
+def _newton_schulz(gram: Tensor) -> Tensor:
+    """The product of the five steps' polynomials, for every Gram matrix of (…, size, size)."""
+    if gram.ndim > 2 and gram.device.type == "cpu":  # its caches hold one matrix, not all
+        return torch.stack([_newton_schulz(one) for one in gram])
+    identity = torch.eye(gram.shape[-1], device=gram.device)
     product = identity
     for _ in range(5):
         # Coefficients of the quintic that grows small singular values fastest (Jordan 2024).
         step = 3.4445 * identity - 4.7750 * gram + 2.0315 * gram @ gram
         product = step @ product
         gram = step @ gram @ step
-    result = (product.bfloat16() @ wide.bfloat16()).float()
-    return result if matrix.shape[0] <= matrix.shape[1] else result.T
+    return product

@@ -4,6 +4,8 @@ Measured on two cores: threads inside an operation wait for each other hundreds 
 so that any other process on the machine slows training several times; two processes that meet
 three times a step lose only what the other process takes. Weights, their average and both
 gradients live in shared memory as flat vectors; each process updates its half of the vector.
+
+On a graphics card one process trains alone: it has no partner to wait for, and the whole vector.
 """
 
 from __future__ import annotations
@@ -22,14 +24,20 @@ class Partner:
     """The way to the other process; a dead partner raises EOFError instead of blocking for ever."""
 
     rank: int  # 0 keeps clock, log and checkpoints
-    connection: Connection
+    connection: Connection | None  # None: this process trains alone
 
     @property
     def leads(self) -> bool:
         return self.rank == 0
 
+    @property
+    def processes(self) -> int:
+        return 1 if self.connection is None else 2
+
     def exchange(self, mine: float) -> float:
-        """Wait for the partner; give it a number and take its own."""
+        """Wait for the partner; give it a number and take its own. Alone: 0."""
+        if self.connection is None:
+            return 0.0
         self.connection.send(mine)
         theirs: float = self.connection.recv()
         return theirs
@@ -38,6 +46,10 @@ class Partner:
         """Wait for the partner; both get the leader's number."""
         theirs = self.exchange(mine)
         return mine if self.leads else theirs
+
+    def total(self, mine: Tensor) -> Tensor:
+        """The sum of both processes' numbers; alone it stays where it is, and nothing waits."""
+        return mine if self.connection is None else mine + self.exchange(float(mine))
 
 
 def train_in_pair(work: Callable[[Partner], None]) -> None:
@@ -65,17 +77,23 @@ def _follow(work: Callable[[Partner], None], mine: Connection, leaders: Connecti
 
 
 class SharedWeights:
-    """All trainable weights of some modules as one flat vector in shared memory.
+    """All trainable weights of some modules as one flat vector in shared memory, or on a card.
 
     Build it before the fork. `average` holds the exponential moving average of the weights.
+    Parameters of one shape lie side by side, so that the optimiser can take them as one stack.
     """
 
-    def __init__(self, modules: list[nn.Module]) -> None:
-        self.parameters = [p for module in modules for p in module.parameters()]
+    def __init__(
+        self, modules: list[nn.Module], device: str = "cpu", *, processes: int = 2
+    ) -> None:
+        """Also moves the modules to the device; each process has its own row of gradients."""
+        for module in modules:
+            module.to(device)
+        self.parameters = _sorted_parameters(modules)
         flat = torch.cat([parameter.detach().flatten() for parameter in self.parameters])
-        self.values = flat.clone().share_memory_()
+        self.values = flat.clone().share_memory_()  # does nothing on a card
         self.average = flat.clone().share_memory_()
-        self.gradients = torch.zeros(2, len(flat)).share_memory_()
+        self.gradients = torch.zeros(processes, len(flat), device=device).share_memory_()
         self._point_to(self.parameters, self.values)
 
     def __len__(self) -> int:
@@ -91,8 +109,7 @@ class SharedWeights:
 
     def show_average_in(self, modules: list[nn.Module]) -> None:
         """Make copies of the modules read the average instead of the weights."""
-        copies = [p for module in modules for p in module.parameters()]
-        self._point_to(copies, self.average)
+        self._point_to(_sorted_parameters(modules), self.average)
 
     @staticmethod
     def _point_to(parameters: list[nn.Parameter], flat: Tensor) -> None:
@@ -101,3 +118,9 @@ class SharedWeights:
             end = offset + parameter.numel()
             parameter.data = flat[offset:end].view_as(parameter)
             offset = end
+
+
+def _sorted_parameters(modules: list[nn.Module]) -> list[nn.Parameter]:
+    """Vectors first, then by shape; equal shapes keep their order."""
+    parameters = [p for module in modules for p in module.parameters()]
+    return sorted(parameters, key=lambda parameter: (parameter.ndim, parameter.shape))

@@ -77,5 +77,5 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """The last checkpoint, or None at the first run; our own files, tensors and numbers only."""
     if not path.exists():
         return None
-    state: dict[str, Any] = torch.load(path, weights_only=True)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state

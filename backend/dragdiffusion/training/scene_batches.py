@@ -46,11 +46,18 @@ def to_images(scenes: list[Scene]) -> Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous() * 2 - 1
 
 
+def to_signed(images: Tensor) -> Tensor:
+    """(n, SIZE, SIZE, 3) in 0..255 as (n, 3, SIZE, SIZE) in -1..1."""
+    return images.permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1
+
+
 def random_crops(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """Two square crops of every image: more variety for the same rendering."""
-    crops = []
-    for image in images:
-        for _ in range(2):
-            top, left = torch.randint(0, image.shape[-1] - size + 1, (2,), generator=generator)
-            crops.append(image[:, top : top + size, left : left + size])
-    return torch.stack(crops)
+    device = images.device
+    corners = torch.randint(
+        images.shape[-1] - size + 1, (2, 2 * len(images), 1), generator=generator, device=device
+    )
+    rows, columns = corners + torch.arange(size, device=device)
+    picks = torch.arange(2 * len(images), device=device) // 2
+    crops = images[picks[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+    return crops.permute(0, 3, 1, 2).contiguous()

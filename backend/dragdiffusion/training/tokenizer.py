@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 from dragdiffusion.evaluation.scenes import caption, sample
@@ -37,6 +38,14 @@ def train_tokenizer(work: Path) -> CLIPTokenizer:
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
     tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     return tokenizer
+
+
+def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """Token numbers (n, length), padded as Stable Diffusion pads."""
+    tokens: Tensor = tokenizer(
+        captions, padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
+    return tokens
 
 
 def _learn_merges(captions: list[str]) -> list[tuple[str, str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from .denoiser import (
@@ -18,13 +19,15 @@ from .denoiser import (
     new_unet,
 )
 from .export import export_model
-from .latent_bank import LatentBank, LatentBatch, tokenize
+from .latent_bank import LatentBank, LatentBatch
+from .machine import Machine
 from .optimizer import PairedAdam, PairedMuon
-from .pair import Partner, SharedWeights, train_in_pair
+from .pair import Partner, SharedWeights
 from .run import TrainingRun
-from .scene_batches import held_out
-from .stage import PairedStage
-from .tokenizer import load_tokenizer
+from .scene_batches import held_out, to_signed
+from .scene_workers import SceneWorkers
+from .stage import Pace, PairedStage
+from .tokenizer import load_tokenizer, tokenize
 
 
 def train_unet(
@@ -33,31 +36,64 @@ def train_unet(
     decay_minutes: float = 0,
     *,
     recipe: UnetRecipe | None = None,
+    machine: Machine | None = None,
     step_limit: int | None = None,
+    start: Path | None = None,
 ) -> None:
     """Train for `minutes` in all runs together, the last `decay_minutes` with a falling rate.
 
     Without decay the run can go on at any later time: checkpoints of the decay have other names.
+    Where there is no checkpoint, weights come from the exported folder `start`, if given.
     """
-    recipe = recipe or UnetRecipe()
-    torch.manual_seed(1)
+    recipe, machine = recipe or UnetRecipe(), machine or Machine()
+    if start is not None:
+        take_missing_parts(work, start)
     tokenizer = load_tokenizer(work / "tokenizer")
-    unet, text_encoder = new_unet(recipe), new_text_encoder(recipe, tokenizer)
-    weights = SharedWeights([unet, text_encoder])
-    tables = _tables(unet, text_encoder)
+    with machine.scenes(tokenizer=tokenizer) as workers:
+        torch.manual_seed(1)
+        unet, text_encoder = new_unet(recipe), new_text_encoder(recipe, tokenizer)
+        if start is not None:
+            load_weights(start, unet, text_encoder)
+        if machine.channels_last:
+            _compute_channels_last(unet)
+        tables = _tables(unet, text_encoder)
+        weights = SharedWeights([unet, text_encoder], machine.device, processes=machine.processes)
 
-    def train(partner: Partner) -> None:
-        optimizer = PairedMuon(
-            weights, partner, adam_only=tables, average_decay=recipe.average_decay
-        )
-        run = TrainingRun("unet", work, minutes, step_limit)
-        stage = UnetStage(
-            run, weights, optimizer, unet=unet, text_encoder=text_encoder, recipe=recipe
-        )
-        stage.decay_share = decay_minutes / minutes
-        stage.run_to_end()
+        def train(partner: Partner) -> None:
+            optimizer = PairedMuon(
+                weights, partner, adam_only=tables, average_decay=recipe.average_decay
+            )
+            run = TrainingRun("unet", work, minutes, step_limit)
+            models = {"unet": unet, "text_encoder": text_encoder}
+            stage = UnetStage(run, weights, optimizer, **models, recipe=recipe, workers=workers)
+            stage.decay_share = decay_minutes / minutes
+            stage.run_to_end()
 
-    train_in_pair(train)
+        machine.train(train)
+
+
+def take_missing_parts(work: Path, exported: Path) -> None:
+    """Copy tokenizer and autoencoder of an exported folder where the work folder has none."""
+    for part in ("tokenizer", "vae"):
+        if not (work / part).exists():
+            shutil.copytree(exported / part, work / part)
+
+
+def load_weights(exported: Path, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
+    unet.load_state_dict(UNet2DConditionModel.from_pretrained(exported / "unet").state_dict())
+    words = CLIPTextModel.from_pretrained(exported / "text_encoder", local_files_only=True)
+    text_encoder.load_state_dict(words.state_dict())
+
+
+def _compute_channels_last(unet: UNet2DConditionModel) -> None:
+    """Convolutions follow the layout of what they are given; the weights stay as they are."""
+
+    def lay_out(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0].contiguous(memory_format=torch.channels_last), *inputs[1:])
+
+    for layer in unet.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_pre_hook(lay_out)
 
 
 def _tables(unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> set[int]:
@@ -80,42 +116,59 @@ class UnetStage(PairedStage):
         unet: UNet2DConditionModel,
         text_encoder: CLIPTextModel,
         recipe: UnetRecipe,
+        workers: SceneWorkers | None,
     ) -> None:
-        super().__init__(run, weights, optimizer)
+        pace = Pace(recipe.batch_size, recipe.log_every)
+        super().__init__(run, weights, optimizer, pace=pace, workers=workers)
         torch.manual_seed(100 + self.partner.rank)
         self.unet, self.text_encoder = unet, text_encoder
         self.recipe = recipe
-        self.log_every, self.batch_size = recipe.log_every, recipe.batch_size
         self.averages = [
             copy.deepcopy(model).requires_grad_(False).eval() for model in (unet, text_encoder)
         ]
         weights.show_average_in(self.averages)
-        self.vae = AutoencoderKL.from_pretrained(run.work / "vae").requires_grad_(False).eval()
+        vae = AutoencoderKL.from_pretrained(run.work / "vae").requires_grad_(False).eval()
+        self.vae = vae.to(self.device)
         self.tokenizer = load_tokenizer(run.work / "tokenizer")
-        self.bank = LatentBank(self.stream, self.vae, self.tokenizer, capacity=recipe.bank_capacity)
-        self.objective = NoiseObjective(recipe.snr_limit)
-        self.no_caption = tokenize(self.tokenizer, [""])
+        self.bank = LatentBank(self.vae, capacity=recipe.bank_capacity)
+        self.objective = NoiseObjective(recipe.snr_limit, self.device)
+        self.no_caption = tokenize(self.tokenizer, [""]).to(self.device)
         self._validation = self._held_out_batch(64)
         self._exported_at = 0.0
 
     def resume(self) -> None:
         super().resume()
         self._exported_at = self.run.spent_seconds
-        while self.bank.size < self.recipe.bank_start:
-            self.bank.add(20)
+        while self.bank.ring.size < self.recipe.bank_start and not self.run.stopped:
+            if self.workers is None:
+                self.bank.add_from(self.stream, self.tokenizer, 20)
+            else:
+                self._add_to_bank(*self._next_rendered())
         self.run.spend()
 
     def batch_loss(self, fraction: float) -> Tensor:  # noqa: ARG002
-        count = self.recipe.batch_size // 2
-        if self.optimizer.step_count % self.recipe.reuse == 0:
-            self.bank.add(count)
-        batch = self.bank.draw(count, self.generator)
-        dropped = torch.rand(count, generator=self.generator) < self.recipe.caption_dropout
-        batch.tokens[dropped] = self.no_caption
-        timesteps = self.objective.stratified_timesteps(count, self.generator)
-        noise = torch.randn(batch.latents.shape, generator=self.generator)
+        count, generator = self.share, self.generator
+        self._add_new_scenes(count)
+        batch = self.bank.draw(count, generator)
+        lots = torch.rand(count, 1, generator=generator, device=self.device)
+        tokens = torch.where(lots < self.recipe.caption_dropout, self.no_caption, batch.tokens)
+        timesteps = self.objective.stratified_timesteps(count, generator)
+        noise = torch.randn(batch.latents.shape, generator=generator, device=self.device)
+        batch = LatentBatch(batch.latents, tokens)
         errors = self._errors(self.unet, self.text_encoder, batch, timesteps, noise)
         return self.objective.weighted(errors, timesteps)
+
+    def _add_new_scenes(self, count: int) -> None:
+        """Every few steps some of this process's own, or whatever the workers have rendered."""
+        if self.workers is None:
+            if self.optimizer.step_count % self.recipe.reuse == 0:
+                self.bank.add_from(self.stream, self.tokenizer, count)
+        else:
+            for images, tokens in self._new_rendered():
+                self._add_to_bank(images, tokens)
+
+    def _add_to_bank(self, images: Tensor, tokens: Tensor) -> None:
+        self.bank.add(to_signed(images), tokens)
 
     def learning_rate(self, fraction: float) -> float:
         """Warm-up, constant, and a straight fall to 0 in the decay's share of the time."""
@@ -174,25 +227,26 @@ class UnetStage(PairedStage):
         """Squared error of the predicted noise, one number a scene."""
         words = text_encoder(batch.tokens).last_hidden_state  # kept in float32: cheap, and exact
         noisy = self.objective.noisy(batch.latents, noise, timesteps)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             predicted = unet(noisy, timesteps, words).sample
         return (predicted.float() - noise).square().mean((1, 2, 3))
 
     def _held_out_batch(self, count: int) -> tuple[LatentBatch, Tensor, Tensor]:
         """Fixed scenes, noise levels from low to high, and noise."""
-        bank = LatentBank(held_out(count), self.vae, self.tokenizer, capacity=count)
-        bank.add(count)
-        generator = torch.Generator().manual_seed(3)
+        bank = LatentBank(self.vae, capacity=count)
+        bank.add_from(held_out(count), self.tokenizer, count)
+        generator = torch.Generator(self.device).manual_seed(3)
         batch = bank.draw(count, generator)
-        timesteps = torch.linspace(10, 990, count).long()
-        return batch, timesteps, torch.randn(batch.latents.shape, generator=generator)
+        timesteps = torch.linspace(10, 990, count, device=self.device).long()
+        noise = torch.randn(batch.latents.shape, generator=generator, device=self.device)
+        return batch, timesteps, noise
 
 
 class NoiseObjective:
     """ε-prediction with min-SNR weights."""
 
-    def __init__(self, snr_limit: float) -> None:
-        self.alphas = new_scheduler().alphas_cumprod
+    def __init__(self, snr_limit: float, device: torch.device) -> None:
+        self.alphas = new_scheduler().alphas_cumprod.to(device)
         snr = self.alphas / (1 - self.alphas)
         self.weights = snr.clamp_max(snr_limit) / snr
 
@@ -206,5 +260,7 @@ class NoiseObjective:
     @staticmethod
     def stratified_timesteps(count: int, generator: torch.Generator) -> Tensor:
         """One timestep from each of `count` equal parts: less variance than independent draws."""
-        shares = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+        device = generator.device
+        within = torch.rand(count, generator=generator, device=device)
+        shares = (torch.arange(count, device=device) + within) / count
         return (shares * TRAIN_TIMESTEPS).long()

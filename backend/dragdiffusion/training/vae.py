@@ -11,11 +11,13 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from .machine import Machine
 from .optimizer import PairedAdam
-from .pair import Partner, SharedWeights, train_in_pair
+from .pair import Partner, SharedWeights
 from .run import TrainingRun
 from .scene_batches import SceneStream, held_out, random_crops
-from .stage import PairedStage
+from .scene_workers import SceneWorkers
+from .stage import Pace, PairedStage
 
 CROP_SIZE = 64  # px; crops see more variety per second of computing
 CROP_SHARE = 0.7  # of the time; then whole images, as the model will meet them
@@ -51,22 +53,25 @@ def train_vae(
     minutes: float,
     *,
     recipe: VaeRecipe | None = None,
+    machine: Machine | None = None,
     step_limit: int | None = None,
 ) -> None:
     """Train for the given time in all, then fold the latents' statistics in and save."""
-    recipe = recipe or VaeRecipe()
-    torch.manual_seed(0)
-    vae = new_vae(recipe)
-    weights = SharedWeights([vae])
+    recipe, machine = recipe or VaeRecipe(), machine or Machine()
+    with machine.scenes() as workers:
+        torch.manual_seed(0)
+        vae = new_vae(recipe)
+        weights = SharedWeights([vae], machine.device, processes=machine.processes)
 
-    def train(partner: Partner) -> None:
-        optimizer = PairedAdam(
-            weights, partner, weight_decay=1e-4, average_decay=recipe.average_decay
-        )
-        run = TrainingRun("vae", work, minutes, step_limit)
-        VaeStage(run, weights, optimizer, vae=vae, recipe=recipe).run_to_end()
+        def train(partner: Partner) -> None:
+            optimizer = PairedAdam(
+                weights, partner, weight_decay=1e-4, average_decay=recipe.average_decay
+            )
+            run = TrainingRun("vae", work, minutes, step_limit)
+            stage = VaeStage(run, weights, optimizer, vae=vae, recipe=recipe, workers=workers)
+            stage.run_to_end()
 
-    train_in_pair(train)
+        machine.train(train)
 
 
 class VaeStage(PairedStage):
@@ -80,16 +85,17 @@ class VaeStage(PairedStage):
         *,
         vae: AutoencoderKL,
         recipe: VaeRecipe,
+        workers: SceneWorkers | None,
     ) -> None:
-        super().__init__(run, weights, optimizer)
+        pace = Pace(recipe.batch_size, recipe.log_every)
+        super().__init__(run, weights, optimizer, pace=pace, workers=workers)
         self.vae, self.recipe = vae, recipe
-        self.log_every, self.batch_size = recipe.log_every, recipe.batch_size
         self.average = copy.deepcopy(vae).requires_grad_(False)
         weights.show_average_in([self.average])
-        self.validation = held_out(32).images(32)
+        self.validation = held_out(32).images(32).to(self.device)
 
     def batch_loss(self, fraction: float) -> Tensor:
-        images = self.stream.images(self.recipe.batch_size // 2)
+        images = self.images(self.share)
         if fraction < CROP_SHARE:
             images = random_crops(images, CROP_SIZE, self.generator)
         return vae_loss(self.vae, images, self.recipe.kl_weight)
@@ -106,14 +112,15 @@ class VaeStage(PairedStage):
     def finish(self) -> None:
         """Fold and save the finished autoencoder in diffusers format."""
         vae = copy.deepcopy(self.average)
-        fold_latent_statistics(vae, SceneStream(self.stream.next_seed).images(256))
+        scenes = SceneStream(self.stream.next_seed).images(256).to(self.device)
+        fold_latent_statistics(vae, scenes)
         vae.save_pretrained(self.run.work / "vae")
         self.run.log(f"vae finished, PSNR {reconstruction_psnr(vae, self.validation):.2f} dB")
 
 
 def vae_loss(vae: AutoencoderKL, images: Tensor, kl_weight: float) -> Tensor:
     """L1 + 2 MSE + half the gradients' L1 + KL; the gradient term keeps small edges sharp."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(images.device.type, torch.bfloat16):
         posterior = vae.encode(images).latent_dist
         decoded = vae.decode(posterior.sample()).sample
     mean, log_variance = posterior.mean.float(), posterior.logvar.float()
