@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from dragdiffusion.evaluation.scenes import FIRST_HELD_OUT_SEED, caption, sample
+from dragdiffusion.training.denoiser import UnetRecipe, new_unet
 from dragdiffusion.training.optimizer import orthogonalised
 from dragdiffusion.training.scene_batches import (
     FOLLOWER_SEED,
@@ -22,6 +24,7 @@ from dragdiffusion.training.scene_batches import (
 )
 from dragdiffusion.training.scene_workers import CHUNK, SceneWorkers
 from dragdiffusion.training.tokenizer import load_tokenizer, tokenize
+from dragdiffusion.training.unet import norms_in_half
 
 REPOSITORY = Path(__file__).parents[2]
 WEIGHTS = REPOSITORY / "backend/dragdiffusion/models/embedded/weights"
@@ -113,6 +116,21 @@ def test_training_never_sees_held_out_scenes() -> None:
 
 
 FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12
+
+
+@torch.no_grad()
+def test_norms_in_half_predict_almost_the_same() -> None:
+    torch.manual_seed(0)
+    exact = new_unet(UnetRecipe(channels=(16, 16), heads=(1, 1), norm_groups=4, text_width=16))
+    half = copy.deepcopy(exact)
+    norms_in_half(half)
+    seen = []
+    half.conv_norm_out.register_forward_hook(lambda _layer, _given, result: seen.append(result))
+    inputs = torch.randn(2, 4, 32, 32), torch.tensor([10, 900]), torch.randn(2, 77, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected, predicted = exact(*inputs).sample.float(), half(*inputs).sample.float()
+    assert seen[0].dtype == torch.bfloat16
+    assert (predicted - expected).norm() < 0.02 * expected.norm()
 
 
 @FORKS

@@ -53,7 +53,7 @@ def _state(work: Path, stage: str) -> dict[str, object]:
 
 def _alone(work: Path, start: Path) -> dict[str, object]:
     """The same stages as on a card: one process, and two that render its scenes."""
-    machine = Machine(workers=2, channels_last=True)
+    machine = Machine(workers=2, channels_last=True, half_norms=True)
     unet = replace(UNET, bank_start=256, bank_capacity=512)
     results: dict[str, object] = {}
     train_unet(work, FOREVER, recipe=unet, machine=machine, step_limit=2, start=start)

@@ -32,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
         "--channels-last", action="store_true", help="unet: this layout for convolutions"
     )
     parser.add_argument(
+        "--half-norms", action="store_true", help="unet: norms in bfloat16: less memory traffic"
+    )
+    parser.add_argument(
         "--start", type=Path, help="unet: an exported folder whose weights to begin with"
     )
     parser.add_argument("--checkpoint", type=Path, help="export: the unet checkpoint to export")
@@ -98,7 +101,12 @@ def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
 def _machine(arguments: argparse.Namespace) -> Machine:
     from .machine import Machine
 
-    return Machine.of(arguments.device, arguments.workers, channels_last=arguments.channels_last)
+    return Machine.of(
+        arguments.device,
+        arguments.workers,
+        channels_last=arguments.channels_last,
+        half_norms=arguments.half_norms,
+    )
 
 
 def main() -> None:
