@@ -35,6 +35,14 @@ def test_every_part_is_in_the_wanted_format(dtype: torch.dtype) -> None:
     assert pipeline.safety_checker is None
 
 
+def test_float32_is_not_rounded_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    place("cpu", "bfloat16")
+    assert torch.backends.cudnn.allow_tf32
+    place("cpu", "float32")
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_the_engine_s_model_knows_its_name_and_family() -> None:
     source = catalogue.resolve(str(TINY))
     model = load_model(source, place("cpu"))
