@@ -69,7 +69,7 @@ class Fetched:
         self._arrival = torch.cuda.Event() if on_cuda else None
         if self._arrival is not None:
             self._scalar = self._scalar.to("cpu", non_blocking=True)
-            self._arrival.record()
+            self._arrival.record(torch.cuda.current_stream(scalar.device))
 
     def value(self) -> float:
         if self._arrival is not None:
