@@ -169,8 +169,8 @@ class TorchEngine:
         accelerator = self._accelerator()
         if accelerator not in ("cuda", "xpu"):
             return free
-        on_device = getattr(torch, accelerator)
-        return free + on_device.memory_reserved() - on_device.memory_allocated()
+        on_device, device = getattr(torch, accelerator), self._place().device
+        return free + on_device.memory_reserved(device) - on_device.memory_allocated(device)
 
     def free(self) -> None:
         import torch
@@ -186,7 +186,7 @@ class TorchEngine:
 
         accelerator = self._accelerator()
         if accelerator in ("cuda", "xpu"):
-            getattr(torch, accelerator).reset_peak_memory_stats()
+            getattr(torch, accelerator).reset_peak_memory_stats(self._place().device)
         else:
             memory.reset_peak()
 
@@ -195,7 +195,7 @@ class TorchEngine:
 
         accelerator = self._accelerator()
         if accelerator in ("cuda", "xpu"):
-            return int(getattr(torch, accelerator).max_memory_allocated())
+            return int(getattr(torch, accelerator).max_memory_allocated(self._place().device))
         return memory.peak_bytes()
 
     def device_memory_bytes(self) -> tuple[int, int]:
