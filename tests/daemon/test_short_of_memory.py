@@ -7,12 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from dragdiffusion.client.connection import Connection, DaemonError
 from dragdiffusion.daemon import endpoint as endpoints
+from dragdiffusion.daemon.torch_engine import TorchEngine
+from dragdiffusion.engine import generation
+from dragdiffusion.engine.config import Generation
 from dragdiffusion.engine.drag_types import Pixels
+from dragdiffusion.engine.errors import OutOfMemory
+from dragdiffusion.settings import Settings
 from dragdiffusion_rpc import drag_pb2 as rpc
 from fakes.running import daemon_environment, preparation, wait_until
 
@@ -59,6 +65,22 @@ def test_what_cannot_be_done_is_explained_and_all_is_freed(tmp_path: Path, image
         status = connection.status()
     assert raised.value.code.name == "RESOURCE_EXHAUSTED"
     assert (status.loaded_model, status.prepared_images) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling …"],
+)
+def test_what_the_card_s_libraries_say_is_understood(
+    monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    def fail(*_: object, **__: object) -> Iterator[None]:
+        raise RuntimeError(message)
+        yield
+
+    monkeypatch.setattr(generation, "generate", fail)
+    with pytest.raises(OutOfMemory, match="close other programs"):
+        next(TorchEngine(Settings()).generate(None, Generation(), stop=Event()))  # type: ignore[arg-type]
 
 
 def test_low_needs_no_second_try(tmp_path: Path, image: Pixels) -> None:

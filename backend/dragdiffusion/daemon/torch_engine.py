@@ -30,6 +30,12 @@ _ADVICE = (
     "There is not enough memory for this model: close other programs, choose a smaller model, "
     "or set dtype to float16 (graphics card) or bfloat16."
 )
+_OUT_OF_MEMORY = (  # in a RuntimeError
+    "not enough memory",  # torch's allocators on a CPU
+    "can't allocate memory",
+    "CUDA error: out of memory",  # what does not come from torch's allocator: the driver,
+    "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
+)
 _log = logging.getLogger(__name__)
 
 
@@ -230,6 +236,6 @@ def _memory_errors_translated(sentence: str = _ADVICE) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemory(sentence) from error
     except RuntimeError as error:
-        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-            raise OutOfMemory(sentence) from error  # torch's allocator on a CPU
+        if any(words in str(error) for words in _OUT_OF_MEMORY):
+            raise OutOfMemory(sentence) from error
         raise
