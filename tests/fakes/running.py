@@ -104,9 +104,9 @@ def start_daemons(folder: Path) -> Iterator[StartDaemon]:
 
 
 @contextmanager
-def real_daemon(folder: Path, **settings: object) -> Iterator[Connection]:
-    """The program as it is installed, with the real engine, on the CPU; it must end well."""
-    command = [sys.executable, "-m", "dragdiffusion", "serve", "--device", "cpu"]
+def real_daemon(folder: Path, *, device: str = "cpu", **settings: object) -> Iterator[Connection]:
+    """The program as it is installed, with the real engine; it must end well."""
+    command = [sys.executable, "-m", "dragdiffusion", "serve", "--device", device]
     environment = daemon_environment(folder, **settings)
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     file = folder / "endpoint.json"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dragdiffusion.engine.diffusion_model import DiffusionModel
-from parity.measure import CASES, load_model, measure
+from parity.measure import BOUNDS, CASES, load_model, measure
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +19,4 @@ def model() -> Iterator[DiffusionModel]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_stage_agrees(model: DiffusionModel, case: str) -> None:
-    agreement = measure(model, case)
-    assert agreement.source_latent < 1e-5
-    assert agreement.inverted_latent < 1e-4
-    assert agreement.dragged_latent < 1e-4
-    assert agreement.update < 1e-3
-    assert agreement.edited_latent < 1e-4
-    assert agreement.loss < 1e-4
-    assert agreement.same_tracks
-    assert agreement.picture <= 1
+    assert measure(model, case).outside(BOUNDS) == []
