@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dragdiffusion.evaluation.scenes import FIRST_HELD_OUT_SEED, caption, sample
 from dragdiffusion.training.denoiser import UnetRecipe, new_unet
-from dragdiffusion.training.optimizer import orthogonalised
+from dragdiffusion.training.optimizer import PairedMuon, orthogonalised
+from dragdiffusion.training.pair import Partner, SharedWeights
 from dragdiffusion.training.scene_batches import (
     FOLLOWER_SEED,
     SceneStream,
@@ -116,6 +120,36 @@ def test_training_never_sees_held_out_scenes() -> None:
 
 
 FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12
+
+
+def test_one_process_updates_as_a_pair_does() -> None:
+    torch.manual_seed(0)
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)
+    )
+    shared = SharedWeights([copy.deepcopy(layers)])
+    own = SharedWeights([layers], processes=1)
+    here, there = multiprocessing.Pipe()
+    leader, follower, alone = (
+        PairedMuon(weights, partner, adam_only={id(weights.parameters[-1])})
+        for weights, partner in (
+            (shared, Partner(0, here)),
+            (shared, Partner(1, there)),
+            (own, Partner(0, None)),
+        )
+    )
+    assert 0 < len(follower.first_moment) < len(alone.first_moment)
+    with ThreadPoolExecutor(1) as other_process:
+        for _ in range(3):
+            gradients = torch.randn(2, len(shared))
+            shared.gradients.copy_(gradients)
+            own.gradients.copy_(gradients.mean(0))
+            followed = other_process.submit(follower.step, 0.01)
+            norm = leader.step(0.01)
+            torch.testing.assert_close(norm, followed.result())
+            torch.testing.assert_close(norm, alone.step(0.01))
+    torch.testing.assert_close(shared.values, own.values)
+    torch.testing.assert_close(shared.average, own.average)
 
 
 @torch.no_grad()

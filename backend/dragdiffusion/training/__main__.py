@@ -60,7 +60,8 @@ def _run(arguments: argparse.Namespace) -> None:
             step_limit=steps,
         )
     elif arguments.stage == "unet":
-        from .unet import UnetRecipe, train_unet
+        from .denoiser import UnetRecipe
+        from .unet import train_unet
 
         plain = UnetRecipe() if arguments.device == "cpu" else UnetRecipe.for_card()
         train_unet(
