@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from dragdiffusion.engine.errors import InvalidRequest
 from dragdiffusion.engine.low_memory import NO_SAVINGS, on_device
+from dragdiffusion.engine.unet_passes import DIRECT, DirectPasses, Pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,7 @@ class DiffusionModel:
             for module in (parts.unet, parts.vae, parts.text_encoder)
         )
         self.savings = NO_SAVINGS  # memory_plan.following sets others for a while
+        self.passes: DirectPasses = DIRECT  # unet_passes.graphed sets others for a while
         self.tokenizer = parts.tokenizer
         self.scheduler_config = dict(parts.scheduler_config)
 
@@ -156,7 +158,8 @@ class DiffusionModel:
         prompt: Float[Tensor, "b tokens d"],
     ) -> Float[Tensor, "b c rows cols"]:
         """What the UNet says of the latent: ε, or v in a v-prediction model (see `ddim`)."""
-        return self.unet(latent.to(self.dtype), timestep, prompt).sample.float()
+        (noise,) = self.run_pass("noise", self.noise_pass, latent, timestep, prompt)
+        return noise
 
     def features(
         self,
@@ -167,9 +170,13 @@ class DiffusionModel:
         block: int,
     ) -> Float[Tensor, "b f frows fcols"]:
         """F(z), the output of an up block; the pass ends there."""
-        with self.tap(block, stop=True) as tapped, suppress(_FeaturesReached):
-            self.predict_noise(latent, timestep, prompt)
-        return tapped[0].float()
+
+        def features(*inputs: Tensor) -> tuple[Tensor]:
+            with self.tap(block, stop=True) as tapped, suppress(_FeaturesReached):
+                self.noise_pass(*inputs)
+            return (tapped[0].float(),)
+
+        return self.run_pass(f"features {block}", features, latent, timestep, prompt)[0]
 
     def noise_and_features(
         self,
@@ -179,9 +186,25 @@ class DiffusionModel:
         *,
         block: int,
     ) -> tuple[Float[Tensor, "b c rows cols"], Float[Tensor, "b f frows fcols"]]:
-        with self.tap(block) as tapped:
-            noise = self.predict_noise(latent, timestep, prompt)
-        return noise, tapped[0].float()
+        def both(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+            with self.tap(block) as tapped:
+                (noise,) = self.noise_pass(*inputs)
+            return noise, tapped[0].float()
+
+        name = f"noise and features {block}"
+        noise, features = self.run_pass(name, both, latent, timestep, prompt)
+        return noise, features
+
+    def noise_pass(self, latent: Tensor, timestep: Tensor, prompt: Tensor) -> tuple[Tensor]:
+        """What `predict_noise` does with its inputs, for `run_pass`."""
+        return (self.unet(latent.to(self.dtype), timestep, prompt).sample.float(),)
+
+    def run_pass(
+        self, name: str, function: Pass, latent: Tensor, timestep: int | Tensor, prompt: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Of the UNet, or of a part of it; functions of one name do the same operations."""
+        moment = torch.as_tensor(timestep, device=latent.device)
+        return self.passes.run(name, function, latent, moment, prompt)
 
     @contextmanager
     def tap(self, block: int, *, stop: bool = False) -> Iterator[list[Tensor]]:

@@ -45,6 +45,7 @@ from dragdiffusion.engine.latent_warp import warped_latent
 from dragdiffusion.engine.motion_field import Way
 from dragdiffusion.engine.plausibility import prediction_error
 from dragdiffusion.engine.reference_branch import ReferenceBranch, denoise, record_branch
+from dragdiffusion.engine.unet_passes import graphed
 from dragdiffusion.engine.validation import validate, validate_image
 
 _HOLD = 2.0  # working pixels: a drag no longer than that keeps its handle where it is
@@ -140,7 +141,7 @@ def _learn_image(
         weights = yield from _fine_tune(model, latent, prompts[-1:], config, stop=stop)
 
     # 3. DDIM inversion, and the reference branch's keys and values on the way back.
-    with _timed("inversion", seconds), lora.applied(model, weights):
+    with _timed("inversion", seconds), lora.applied(model, weights), graphed(model):
         branch = yield from _invert(model, latent, prompts, config, stop=stop)
     return weights, branch
 
@@ -228,15 +229,17 @@ def drag(
                 problem = _warped(problem, motion)
             yield StageStep(Stage.WARPING, 1, 1)
 
-        # 4. Motion supervision and point tracking move the latent.
-        with _timed("drag", seconds):
-            moved = yield from _move_latent(request, problem, stop=stop, enough=enough or Event())
+        with graphed(session.model):
+            # 4. Motion supervision and point tracking move the latent.
+            with _timed("drag", seconds):
+                enough = enough or Event()
+                moved = yield from _move_latent(request, problem, stop=stop, enough=enough)
 
-        # 5. Denoise it under reference-latent control; where a nudge looks odd then, the part was meant to change its shape.
-        with _timed("denoise", seconds):
-            latent = yield from _denoise(problem, moved.latent, moved.level, stop=stop)
-            if motion is not None and not moved.taken_early:
-                latent, motion = yield from _reconsider(problem, latent, motion, stop=stop)
+            # 5. Denoise it under reference-latent control; where a nudge looks odd then, the part was meant to change its shape.
+            with _timed("denoise", seconds):
+                latent = yield from _denoise(problem, moved.latent, moved.level, stop=stop)
+                if motion is not None and not moved.taken_early:
+                    latent, motion = yield from _reconsider(problem, latent, motion, stop=stop)
 
         # 6. Decode; give back the detail that the working size lost; put the region into the user's own pixels.
         with _timed("decode", seconds):

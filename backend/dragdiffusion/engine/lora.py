@@ -24,6 +24,7 @@ from dragdiffusion.engine.config import LoraConfig
 from dragdiffusion.engine.ddim import DdimSchedule
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import check_stop
+from dragdiffusion.engine.unet_passes import graphed
 
 _ADAPTER = "identity"
 _PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -52,7 +53,7 @@ def train(
 ) -> Iterator[LoraWeights]:
     """Yields the weights after each step: always the same dictionary."""
     generator = torch.Generator().manual_seed(seed)
-    with _trainable_adapter(model.unet, config, generator=generator) as weights:
+    with _trainable_adapter(model.unet, config, generator=generator) as weights, graphed(model):
         factors = [factor for pair in weights.values() for factor in pair]
         optimizer = torch.optim.AdamW(factors, lr=config.learning_rate, weight_decay=1e-2)
         batches = _timesteps(model, config, timesteps_in_use, generator=generator)

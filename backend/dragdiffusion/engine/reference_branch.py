@@ -12,13 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dragdiffusion.engine import guidance
 from dragdiffusion.engine.config import DragConfig
 from dragdiffusion.engine.ddim import DdimSchedule, guided_noise
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import check_stop
-from dragdiffusion.engine.guidance import guided_features
 from dragdiffusion.engine.low_memory import Savings
 from dragdiffusion.engine.reference_latent_control import (
+    KeyValue,
+    LayerInput,
     ReferenceKeyValues,
     record_reference,
     reference_latent_control,
@@ -106,15 +108,29 @@ def _num_dragged_levels(config: DragConfig) -> int:
 def _record_step(
     branch: ReferenceBranch, latent: Float[Tensor, "1 c h w"], *, level: int
 ) -> tuple[ReferenceView, ReferenceKeyValues]:
-    unet, savings = branch.model.unet, branch.model.savings
-    recording = record_reference(
-        unet, start_layer=branch.start_layer, compact=savings.compact_reference
+    model, schedule = branch.model, branch.schedule
+    batch = guidance.for_every_prompt(latent, branch.prompts)
+    compact = model.savings.compact_reference
+
+    def look(*inputs: Tensor) -> tuple[Tensor, ...]:
+        recording = record_reference(model.unet, start_layer=branch.start_layer, compact=compact)
+        with recording as recorded, model.tap(branch.feature_block) as tapped:
+            (prediction,) = model.noise_pass(*inputs)
+        return prediction, tapped[0], *(tensor for layer in recorded for tensor in layer)
+
+    prediction, features, *recorded = model.run_pass(
+        "recording", look, batch, schedule.timestep(level), branch.prompts
     )
-    with recording as recorded, branch.model.tap(branch.feature_block) as tapped:
-        noise = _noise(branch, latent, level=level)
-    kept = tuple(type(layer)(*(_stored(t, savings) for t in layer)) for layer in recorded)
-    features = guided_features(tapped[0], branch.guidance_scale)
-    return ReferenceView(branch.schedule.down(noise, latent, level), features), kept
+    noises = schedule.noise(prediction, batch, level)
+    noise = guidance.guided_noise(noises, branch.guidance_scale)
+    view = ReferenceView(
+        schedule.down(noise, latent, level),
+        guidance.guided_features(features, branch.guidance_scale),
+    )
+    kept = [_stored(tensor, model.savings) for tensor in recorded]
+    if compact:
+        return view, tuple(LayerInput(tensor) for tensor in kept)
+    return view, tuple(map(KeyValue, kept[::2], kept[1::2]))
 
 
 def _stored(tensor: Tensor, savings: Savings) -> Tensor:
@@ -143,8 +159,10 @@ def denoise_step(
     lock: Float[Tensor, "1 1 h w"] | None,
 ) -> Float[Tensor, "1 c h w"]:
     """One DDIM step of the edited latent under reference-latent control; outside `lock` (1: may change) the reference stays."""
-    with reference_latent_control(
-        branch.model.unet, branch.key_values[level], start_layer=branch.start_layer
+    unet = branch.model.unet
+    with (
+        branch.model.passes.holding(branch.key_values[level]) as reference,
+        reference_latent_control(unet, reference, start_layer=branch.start_layer),
     ):
         noise = _noise(branch, latent, level=level)
     lower = branch.schedule.down(noise, latent, level)

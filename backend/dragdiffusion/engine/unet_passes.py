@@ -1,0 +1,167 @@
+"""The UNet's passes as CUDA graphs: a card is given a thousand small operations at once, not one after the other.
+
+    with unet_passes.graphed(model):  # whose weights stay what and where they are
+        ...
+
+The first pass of a kind is recorded; those that follow copy their inputs to where its were, and replay it. The numbers are the same.
+Which is which: https://pytorch.org/blog/accelerating-pytorch-with-cuda-graphs/
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Pass = Callable[..., "tuple[Tensor, ...]"]
+_log = logging.getLogger(__name__)
+
+
+class DirectPasses:
+    """Each operation is started when its turn comes."""
+
+    def run(self, _name: str, function: Pass, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return function(*inputs)
+
+    @contextmanager
+    def holding(self, reference: Any) -> Iterator[Any]:
+        """Inside, passes may read these tensors beside their inputs: `ReferenceKeyValues`."""
+        yield reference
+
+
+DIRECT = DirectPasses()
+
+
+@contextmanager
+def graphed(model: Any) -> Iterator[None]:
+    """Inside, the model's passes are recorded and replayed where that can be: on a CUDA card with memory to spare."""
+    if not _can_record(model):
+        yield
+        return
+    found, model.passes = model.passes, GraphedPasses(model.unet)
+    try:
+        yield
+    finally:
+        model.passes = found
+
+
+def _can_record(model: Any) -> bool:
+    savings = model.savings
+    return model.device.type == "cuda" and not (savings.recomputed or savings.reference_on_host)
+
+
+class GraphedPasses(DirectPasses):
+    """Passes of one name with inputs of like shapes must do the same operations."""
+
+    def __init__(self, unet: Any) -> None:
+        self._trained = tuple(weight for weight in unet.parameters() if weight.requires_grad)
+        self._recorded: dict[Hashable, _RecordedPass | None] = {}  # None: cannot be recorded
+        self._held: dict[Hashable, Any] = {}
+        self._holds: Hashable = None
+
+    def run(self, name: str, function: Pass, *inputs: Tensor) -> tuple[Tensor, ...]:
+        learns = torch.is_grad_enabled() and any(t.requires_grad for t in (*inputs, *self._trained))
+        shapes = tuple((t.shape, t.dtype, t.requires_grad) for t in inputs)
+        kind = (name, learns, self._holds, shapes)
+        if kind not in self._recorded:
+            self._recorded[kind] = self._record(function, inputs, learns=learns)
+        recorded = self._recorded[kind]
+        if recorded is None:
+            return function(*inputs)
+        outputs: tuple[Tensor, ...] = _Replay.apply(recorded, *inputs, *self._trained)
+        return outputs
+
+    @contextmanager
+    def holding(self, reference: Any) -> Iterator[Any]:
+        """Gives copies, always in the same place."""
+        found = self._holds
+        self._holds = tuple(tuple((t.shape, t.dtype) for t in layer) for layer in reference)
+        held = self._held.get(self._holds)
+        if held is None:
+            held = tuple(type(layer)(*(t.clone() for t in layer)) for layer in reference)
+            self._held[self._holds] = held
+        for layer, new in zip(held, reference, strict=True):
+            for tensor, value in zip(layer, new, strict=True):
+                tensor.copy_(value)
+        try:
+            yield held
+        finally:
+            self._holds = found
+
+    def _record(
+        self, function: Pass, inputs: tuple[Tensor, ...], *, learns: bool
+    ) -> _RecordedPass | None:
+        try:
+            return _RecordedPass(function, inputs, self._trained if learns else None)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            _log.warning("a pass of the UNet cannot be recorded as a CUDA graph: %s", error)
+            return None
+
+
+class _RecordedPass:
+    """A pass on tensors that stay in place, and its way back."""
+
+    def __init__(
+        self, function: Pass, inputs: tuple[Tensor, ...], trained: tuple[Tensor, ...] | None
+    ) -> None:
+        """`trained` None: without gradients."""
+        self.inputs = tuple(
+            t.detach().clone().requires_grad_(trained is not None and t.requires_grad)
+            for t in inputs
+        )
+        self.needs_gradient = [
+            trained is not None and t.requires_grad for t in (*self.inputs, *(trained or ()))
+        ]
+        wanted = [t for t in (*self.inputs, *(trained or ())) if t.requires_grad]
+        with torch.set_grad_enabled(trained is not None):
+            outputs = function(*self.inputs)  # libraries set themselves up at the first call
+            self.output_gradients = tuple(torch.zeros_like(t) for t in outputs)
+            if wanted:
+                torch.autograd.grad(outputs, wanted, self.output_gradients)
+            del outputs
+            self.replay, outputs = record(lambda: function(*self.inputs))
+            if wanted:
+                self.replay_backward, self.gradients = record(
+                    lambda: torch.autograd.grad(outputs, wanted, self.output_gradients)
+                )
+        self.outputs = tuple(t.detach() for t in outputs)
+
+
+def record(work: Callable[[], tuple[Tensor, ...]]) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
+    """What does the work again, and where its results are then."""
+    graph = torch.cuda.CUDAGraph()
+    with (
+        torch.cuda.stream(torch.cuda.current_stream()),  # which is so again if recording fails
+        torch.cuda.graph(graph, capture_error_mode="thread_local"),  # others may ask for memory
+    ):
+        results = work()
+    return graph.replay, results
+
+
+class _Replay(torch.autograd.Function):
+    """A recorded pass as an operation of its inputs and the weights that learn."""
+
+    @staticmethod
+    def forward(ctx: Any, recorded: _RecordedPass, *inputs: Tensor) -> tuple[Tensor, ...]:
+        ctx.recorded = recorded
+        for place, value in zip(recorded.inputs, inputs, strict=False):
+            place.copy_(value)
+        recorded.replay()
+        return tuple(output.clone() for output in recorded.outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        recorded = ctx.recorded
+        for place, value in zip(recorded.output_gradients, gradients, strict=True):
+            place.copy_(value)
+        recorded.replay_backward()
+        ready = iter(recorded.gradients)
+        return None, *(
+            next(ready).clone() if needed else None for needed in recorded.needs_gradient
+        )

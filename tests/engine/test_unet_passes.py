@@ -1,0 +1,123 @@
+"""Recorded passes give what direct ones give. tests/gpu records them on a card; here a stand-in for the graph does the work anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dragdiffusion.engine import unet_passes
+from dragdiffusion.engine.config import LoraConfig
+from dragdiffusion.engine.diffusion_model import DiffusionModel
+from engine.tiny_model import edit, make_config, make_model, make_request, reference_config
+
+
+class WorkedAnew(unet_passes._RecordedPass):
+    """Without a card: replaying is doing it again, on the same places."""
+
+    made: list[WorkedAnew]
+
+    def __init__(
+        self, function: Any, inputs: tuple[Tensor, ...], trained: tuple[Tensor, ...] | None
+    ) -> None:
+        self.made.append(self)
+        self.function, self.trained, self.replays = function, trained, 0
+        learns = trained is not None
+        self.inputs = tuple(
+            t.detach().clone().requires_grad_(learns and t.requires_grad) for t in inputs
+        )
+        every = (*self.inputs, *(trained or ()))
+        self.needs_gradient = [learns and t.requires_grad for t in every]
+        self.wanted = [t for t in every if learns and t.requires_grad]
+        self.work()
+        self.output_gradients = tuple(torch.zeros_like(t) for t in self.outputs)
+
+    def work(self) -> None:
+        with torch.set_grad_enabled(self.trained is not None):
+            self.results = self.function(*self.inputs)
+        if not hasattr(self, "outputs"):
+            self.outputs = tuple(torch.empty_like(t) for t in self.results)
+        for place, result in zip(self.outputs, self.results, strict=True):
+            place.copy_(result.detach())
+
+    def replay(self) -> None:
+        self.replays += 1
+        self.work()
+
+    def replay_backward(self) -> None:
+        self.gradients = torch.autograd.grad(self.results, self.wanted, self.output_gradients)
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[WorkedAnew]:
+    WorkedAnew.made = []
+    monkeypatch.setattr(unet_passes, "_can_record", lambda _model: True)
+    monkeypatch.setattr(unet_passes, "_RecordedPass", WorkedAnew)
+    return WorkedAnew.made
+
+
+LORA = LoraConfig(steps=3, rank=2, batch_size=2)
+CASES = {
+    "default": make_config(warp=True, lora=LORA),
+    "with a mask term": make_config(mask_weight=0.1),
+    "with guidance": make_config(guidance_scale=2.0),
+    "reference": reference_config(lora=LORA),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_edit_of_recorded_passes_is_the_same(case: str, recorded: list[WorkedAnew]) -> None:
+    request = make_request(CASES[case], mask=mask(), include_raw=True)
+    with pytest.MonkeyPatch.context() as direct:
+        direct.setattr(unet_passes, "_can_record", lambda _model: False)
+        wanted = edit(make_model(), request)
+    assert not recorded
+    model = make_model()
+    found = edit(model, request)
+    assert np.array_equal(found.raw, wanted.raw)
+    assert model.passes is unet_passes.DIRECT
+    assert len(recorded) < 8 < sum(one.replays for one in recorded)
+
+
+def test_what_cannot_be_recorded_is_done_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    request = make_request(include_raw=True)
+    wanted = edit(make_model(), request)
+    monkeypatch.setattr(unet_passes, "_can_record", lambda _model: True)
+    monkeypatch.setattr(unet_passes, "_RecordedPass", refuse)
+    assert np.array_equal(edit(make_model(), request).raw, wanted.raw)
+
+
+def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(unet_passes, "_can_record", lambda _model: True)
+    monkeypatch.setattr(unet_passes, "_RecordedPass", refuse)
+    model = make_model()
+    with pytest.raises(torch.OutOfMemoryError):
+        edit(model, make_request())
+    assert model.passes is unet_passes.DIRECT
+
+
+def test_results_of_one_pass_outlive_the_next(recorded: list[WorkedAnew]) -> None:
+    model: DiffusionModel = make_model()
+    prompt = model.embed_prompt("")
+    with unet_passes.graphed(model), torch.no_grad():
+        first = model.predict_noise(torch.zeros(1, 4, 8, 8), 301, prompt)
+        kept = first.clone()
+        second = model.predict_noise(torch.ones(1, 4, 8, 8), 301, prompt)
+    assert torch.equal(first, kept)
+    assert not torch.equal(first, second)
+    assert len(recorded) == 1
+
+
+def mask() -> np.ndarray:
+    mask = np.zeros((32, 32), np.uint8)
+    mask[4:28, 4:28] = 255
+    return mask
