@@ -35,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
         "--half-norms", action="store_true", help="unet: norms in bfloat16: less memory traffic"
     )
     parser.add_argument(
+        "--no-graph", action="store_true", help="unet: start a card's operations one by one"
+    )
+    parser.add_argument(
         "--start", type=Path, help="unet: an exported folder whose weights to begin with"
     )
     parser.add_argument("--checkpoint", type=Path, help="export: the unet checkpoint to export")
@@ -107,6 +110,7 @@ def _machine(arguments: argparse.Namespace) -> Machine:
         arguments.workers,
         channels_last=arguments.channels_last,
         half_norms=arguments.half_norms,
+        records=not arguments.no_graph,
     )
 
 

@@ -20,17 +20,24 @@ class Machine:
     workers: int = 0  # processes that render scenes; 0: two processes train, and each renders
     channels_last: bool = False  # how the denoiser's convolutions lay out what they compute
     half_norms: bool = False  # whether its norms read and write bfloat16, as all else does
+    records: bool = False  # whether its operations are started all at once, as a CUDA graph
 
     @classmethod
     def of(
-        cls, device: str, workers: int | None, *, channels_last: bool, half_norms: bool
+        cls,
+        device: str,
+        workers: int | None,
+        *,
+        channels_last: bool,
+        half_norms: bool,
+        records: bool,
     ) -> Machine:
         """A card needs workers: all cores but two, unless said otherwise."""
         if workers is None:
             workers = 0 if device == "cpu" else max(1, (os.cpu_count() or 1) - 2)
         if device != "cpu" and not workers:
             raise ValueError("Training on a card needs at least one worker: --workers 1.")
-        return cls(device, workers, channels_last, half_norms)
+        return cls(device, workers, channels_last, half_norms, records and device != "cpu")
 
     @property
     def processes(self) -> int:

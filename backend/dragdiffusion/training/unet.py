@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -70,6 +72,7 @@ def train_unet(
             models = {"unet": unet, "text_encoder": text_encoder}
             stage = UnetStage(run, weights, optimizer, **models, recipe=recipe, workers=workers)
             stage.decay_share = decay_minutes / minutes
+            stage.records = machine.records
             stage.run_to_end()
 
         machine.train(train)
@@ -133,9 +136,24 @@ def norms_in_half(unet: UNet2DConditionModel) -> None:
             layer.__class__ = _HalfLayerNorm
 
 
+class Prediction(nn.Module):
+    """ε of noisy latents, computed in bfloat16."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, words: Tensor) -> Tensor:
+        # Each weight is used once, so there is nothing to cache.
+        with torch.autocast(noisy.device.type, torch.bfloat16, cache_enabled=False):
+            predicted: Tensor = self.unet(noisy, timesteps, words).sample
+        return predicted.float()
+
+
 class UnetStage(PairedStage):
     name = "unet"
     decay_share = 0.0  # of the time, at its end
+    records = False  # the prediction as a CUDA graph
 
     def __init__(
         self,
@@ -163,6 +181,7 @@ class UnetStage(PairedStage):
         self.bank = LatentBank(self.vae, capacity=recipe.bank_capacity)
         self.objective = NoiseObjective(recipe.snr_limit, self.device)
         self.no_caption = tokenize(self.tokenizer, [""]).to(self.device)
+        self.prediction: Callable[..., Any] = Prediction(unet)
         self._validation = self._held_out_batch(64)
         self._exported_at = 0.0
 
@@ -174,6 +193,8 @@ class UnetStage(PairedStage):
                 self.bank.add_from(self.stream, self.tokenizer, 20)
             else:
                 self._add_to_bank(*self._next_rendered())
+        if self.records and not self.run.stopped:
+            self._record()
         self.run.spend()
 
     def batch_loss(self, fraction: float) -> Tensor:  # noqa: ARG002
@@ -185,8 +206,18 @@ class UnetStage(PairedStage):
         timesteps = self.objective.stratified_timesteps(count, generator)
         noise = torch.randn(batch.latents.shape, generator=generator, device=self.device)
         batch = LatentBatch(batch.latents, tokens)
-        errors = self._errors(self.unet, self.text_encoder, batch, timesteps, noise)
+        errors = self._errors(self.prediction, self.text_encoder, batch, timesteps, noise)
         return self.objective.weighted(errors, timesteps)
+
+    def _record(self) -> None:
+        """A CUDA graph of the prediction and of its gradients: starting them one by one takes a card longer than they do."""
+        batch = self.bank.draw(self.share, self.generator)
+        timesteps = self.objective.stratified_timesteps(self.share, self.generator)
+        words = self.text_encoder(batch.tokens).last_hidden_state.detach().requires_grad_(True)
+        inputs = (batch.latents, timesteps, words)
+        self.prediction = torch.cuda.make_graphed_callables(
+            self.prediction, inputs, allow_unused_input=True
+        )
 
     def _add_new_scenes(self, count: int) -> None:
         """Every few steps some of this process's own, or whatever the workers have rendered."""
@@ -221,7 +252,7 @@ class UnetStage(PairedStage):
         self._export_when_due()
         batch, timesteps, noise = self._validation
         unet, text_encoder = self.averages
-        errors = self._errors(unet, text_encoder, batch, timesteps, noise)
+        errors = self._errors(Prediction(unet), text_encoder, batch, timesteps, noise)
         quarters = " ".join(f"{part.mean():.4f}" for part in errors.chunk(4))
         return f"held-out MSE {errors.mean():.4f} ({quarters})"
 
@@ -248,7 +279,7 @@ class UnetStage(PairedStage):
 
     def _errors(
         self,
-        unet: UNet2DConditionModel,
+        prediction: Callable[..., Any],
         text_encoder: CLIPTextModel,
         batch: LatentBatch,
         timesteps: Tensor,
@@ -257,9 +288,8 @@ class UnetStage(PairedStage):
         """Squared error of the predicted noise, one number a scene."""
         words = text_encoder(batch.tokens).last_hidden_state  # kept in float32: cheap, and exact
         noisy = self.objective.noisy(batch.latents, noise, timesteps)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            predicted = unet(noisy, timesteps, words).sample
-        return (predicted.float() - noise).square().mean((1, 2, 3))
+        predicted: Tensor = prediction(noisy, timesteps, words)
+        return (predicted - noise).square().mean((1, 2, 3))
 
     def _held_out_batch(self, count: int) -> tuple[LatentBatch, Tensor, Tensor]:
         """Fixed scenes, noise levels from low to high, and noise."""
