@@ -56,6 +56,40 @@ def test_a_script_reads_what_it_needs(gimp, fake_daemon):
     check(told, fake_daemon)
 
 
+def test_the_selection_is_read_where_it_is_and_shown_at_its_place(gimp):
+    """What the dialog shows of it is what GIMP's whole selection would be, wherever it lies and however soft its edge is."""
+    told = gimp.batch(
+        LARGE,
+        """
+        sys.path.insert(0, sys.path[0] + "/plug-ins/drag_diffusion")
+        from operator import sub
+        from plugin import image_io
+        image_io.start()
+        state = image_io.read_state(layer)
+        Gimp.context_set_feather(True)
+        Gimp.context_set_feather_radius(30, 30)
+
+        def look(scale):
+            width, height, rows = image_io.read_small_selection(image, state, scale)
+            there = Gegl.Rectangle.new(round(state.x * scale), 0, width, height)
+            buffer = image.get_selection().get_buffer()
+            whole = bytes(buffer.get(there, scale, "Y u8", Gegl.AbyssPolicy.NONE))
+            return [len(rows) == len(whole), max(map(abs, map(sub, rows, whole))), max(rows)]
+
+        for name, place in {
+            "inside": (5003, 4001, 701, 499),
+            "corner": (11900, 8900, 500, 500),
+            "beside": (0, 0, 4, 9000),
+        }.items():
+            image.select_ellipse(Gimp.ChannelOps.REPLACE, *place)
+            result[name] = [look(scale) for scale in (1024 / 12000, 0.11)]
+        """,
+    )
+    looks = [*told["inside"], *told["corner"], *told["beside"]]
+    assert all(has_all and difference <= 1 for has_all, difference, _largest in looks)
+    assert [largest for *_rest, largest in looks] == [255, 255, 255, 255, 0, 0]
+
+
 def test_the_dialog_opens_at_once_and_stays_light(desktop, fake_daemon):
     """tests/output/large.json has the figures; the bounds are for a busy machine."""
     desktop.open_gimp(

@@ -6,10 +6,12 @@ A wrong pixel format string ends the process: hence the constants.
 from __future__ import annotations
 
 import io
+import math
 from typing import Any, Generator, Optional, Tuple
 
 from gi.repository import GdkPixbuf, Gegl, Gimp, GLib
 
+from plugin import record
 from plugin.edit_model import LayerState, PixelBuffer, Region
 from plugin.landmarks import LOOK_SIDE
 
@@ -208,9 +210,17 @@ def read_look(layer: Any) -> bytes:
 
 def read_small_selection(image: Any, layer: LayerState, scale: float) -> Optional[SmallCoverage]:
     """The selection where the layer is, at another scale; None where nothing is selected."""
-    if Gimp.Selection.is_empty(image):
+    bounds = read_selection_bounds(image, layer)
+    if bounds is None:
         return None
     width, height = max(1, round(layer.width * scale)), max(1, round(layer.height * scale))
-    there = Gegl.Rectangle.new(round(layer.x * scale), round(layer.y * scale), width, height)
+    # Beside its bounds it is 0, which GIMP would send too, tile by tile.
+    left, top = (max(0, math.floor(start * scale) - 1) for start in bounds[:2])
+    right = min(width, math.ceil((bounds[0] + bounds[2]) * scale) + 1)
+    bottom = min(height, math.ceil((bounds[1] + bounds[3]) * scale) + 1)
+    x, y = round(layer.x * scale) + left, round(layer.y * scale) + top
+    there = Gegl.Rectangle.new(x, y, right - left, bottom - top)
     buffer = image.get_selection().get_buffer()
-    return width, height, bytes(buffer.get(there, scale, COVERAGE, Gegl.AbyssPolicy.NONE))
+    rows = bytes(buffer.get(there, scale, COVERAGE, Gegl.AbyssPolicy.NONE))
+    part = PixelBuffer(right - left, bottom - top, 1, rows, left, top)
+    return width, height, record.place(part, (0, 0, width, height)).rows
