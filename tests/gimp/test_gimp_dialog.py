@@ -6,6 +6,7 @@ import json
 import statistics
 import time
 
+import psutil
 import pytest
 from gimp_desktop import MAIN, OUTPUT, open_screen, wait
 
@@ -129,7 +130,7 @@ display = Gimp.Display.new(image)
 """
 
 
-def test_it_opens_at_once_on_a_large_layer(desktop, fake_daemon):
+def test_it_opens_at_once_on_a_large_layer(gimp, desktop, fake_daemon):
     """The bound is for a busy machine; tests/output/opening.json has the figures."""
     openings = 7
     desktop.open_gimp(
@@ -146,6 +147,8 @@ def test_it_opens_at_once_on_a_large_layer(desktop, fake_daemon):
         dialog = desktop.wait_for_window("^Drag Edit$")
         if number == 0:
             desktop.screenshot("large.png")
+            assert "/libgegl-" in libraries(gimp)
+            assert "/gegl-0.4/" not in libraries(gimp)  # none of its operations
         desktop.press(dialog, "Escape")
         wait(lambda: not desktop.windows("^Drag Edit$"), "the end")
     paints = [told["seconds"] for told in desktop.times("first paint")]
@@ -156,6 +159,13 @@ def test_it_opens_at_once_on_a_large_layer(desktop, fake_daemon):
     assert statistics.median(used) < 1
     assert statistics.median(paints) < 5
     del fake_daemon
+
+
+def libraries(gimp):
+    """Which ones the plug-in's process has loaded."""
+    entry = f"{gimp.folder}/plug-ins/drag_diffusion/drag_diffusion.py"
+    (found,) = [p for p in psutil.process_iter(["cmdline"]) if entry in (p.info["cmdline"] or ())]
+    return "\n".join(file.path for file in found.memory_maps())
 
 
 def test_it_prepares_while_points_are_placed_and_a_drag_waits(desktop, fake_daemon):
