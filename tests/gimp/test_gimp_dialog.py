@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import time
+from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
-from gimp_desktop import MAIN, OUTPUT, open_screen, wait
+from gimp_desktop import MAIN, OUTPUT, PICTURE, make_picture, open_screen, wait
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 ASK = 'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)'
@@ -166,6 +170,54 @@ def libraries(gimp):
     entry = f"{gimp.folder}/plug-ins/drag_diffusion/drag_diffusion.py"
     (found,) = [p for p in psutil.process_iter(["cmdline"]) if entry in (p.info["cmdline"] or ())]
     return "\n".join(file.path for file in found.memory_maps())
+
+
+OPENING = """
+FOLDER = sys.path[0]
+find_plugin(FOLDER)
+from plugin import dialog, subject
+
+def tell(when):
+    result[when] = [box_of(widget) for widget in all_widgets(opened._dialog)]
+    result["settings"] = box_of(opened._panel.widget)
+    write_json(FOLDER + "/result.json", result)
+
+def hold(opened):
+    write_json(FOLDER + "/result.json", {"held": True})
+    time.sleep(5)
+    tell("at first")  # which asks the screen, and so would bring the frame there itself
+    go_on(opened)
+
+def steps():
+    yield lambda: opened._background.is_prepared
+    tell("later")
+
+go_on, dialog.DragDialog._first_paint = dialog.DragDialog._first_paint, hold
+dialog.start()
+procedure = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion")
+opened = dialog.DragDialog(procedure, procedure.create_config(), subject.gather(image, [layer]))
+drive(steps())
+opened.run()
+"""
+
+
+def test_the_first_frame_is_on_the_screen_before_anything_else_begins(gimp, desktop, fake_daemon):
+    """And what comes later moves nothing."""
+    make_picture(gimp.folder / "picture.png")
+    shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
+    desktop.open_gimp("from widgets import *", PICTURE, OPENING)
+    wait(desktop.state, "the first frame")
+    desktop.screenshot("first-frame.png")
+    told = wait(lambda: desktop.state().get("later") and desktop.state(), "the preparation")
+    desktop.screenshot("first-frame-later.png")
+    desktop.press(desktop.wait_for_window("^Drag Edit$"), "Escape")
+    first, later = (
+        np.asarray(Image.open(OUTPUT / name).crop(told["settings"]))
+        for name in ("first-frame.png", "first-frame-later.png")
+    )
+    assert (first != later).mean() < 0.01  # the daemon's models can be chosen now
+    assert told["at first"] == told["later"]
+    del fake_daemon
 
 
 def test_it_prepares_while_points_are_placed_and_a_drag_waits(desktop, fake_daemon):

@@ -222,6 +222,7 @@ def _after_paint(widget: Any, call: Callable[[], None]) -> None:
 
     def painted(clock: Any) -> None:
         clock.disconnect(handler)
+        widget.get_display().flush()  # else the frame would wait for the main loop, after the call
         call()
 
     handler = clock.connect("after-paint", painted)
