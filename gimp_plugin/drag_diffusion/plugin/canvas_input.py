@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from gi.repository import Gdk, Gtk
+from gi.repository import Gdk
 
-from plugin import messages
 from plugin.canvas_view import CanvasView
 from plugin.edit_model import Point
 from plugin.points import Points
@@ -219,14 +218,3 @@ class CanvasInput:
         if self.can_edit:
             self._points.redo()
             self._on_change()
-
-
-def make_button(icon: str, tooltip: str, act: Callable[[], None]) -> Any:
-    """A small button with an icon, for the canvas's tool row."""
-    button = Gtk.Button.new_from_icon_name(icon, Gtk.IconSize.BUTTON)
-    button.set_tooltip_text(tooltip)
-    messages.give_name(button, tooltip)
-    button.set_focus_on_click(False)
-    button.set_relief(Gtk.ReliefStyle.NONE)
-    button.connect("clicked", lambda _button: act())
-    return button

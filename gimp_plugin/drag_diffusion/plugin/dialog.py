@@ -128,6 +128,7 @@ class DragDialog:
 
     def _first_paint(self) -> None:
         timing.note("first paint")
+        self._tools.show_icons()
         image_io.start()
         subject, scale = self._subject, self._small.scale
         small = subject.read_small_selection(scale)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from gi.repository import Atk, Gdk, GimpUi, Gtk, Pango
 
 from plugin import messages
-from plugin.canvas_input import CanvasInput, make_button
+from plugin.canvas_input import CanvasInput
 from plugin.edit_model import Progress, remaining_text
 from plugin.settings_panel import BOTH
 from plugin.translation import _
@@ -15,6 +15,7 @@ from plugin.translation import _
 GAP = 6
 MARGIN = 12
 SIZE = (1040, 780)  # of the window at first, GTK pixels: all settings can be seen
+ICON = 16  # GTK pixels, of a tool's icon
 FRAME = 60  # GTK pixels of a window's title and edges
 EDITING, WORKING, LOOKING = range(3)  # the dialog's states: at points, at a drag, at a result
 DRAG, TAKE, STOP, AGAIN, REPLACE = range(1, 6)  # responses; Insert is OK
@@ -124,16 +125,19 @@ class Tools:
         self, hands: CanvasInput, delete: Callable[[], None], on_before: Callable[[], None]
     ) -> None:
         self.widget = Gtk.Box(spacing=2)
-        self._undo = make_button(
+        self._icons: List[Tuple[Any, str]] = []  # each with its name
+        self._undo = self._make_button(
             "edit-undo", _("Undo the last change of the points (Ctrl+Z)"), hands.undo
         )
-        self._redo = make_button("edit-redo", _("Redo (Ctrl+Y or Ctrl+Shift+Z)"), hands.redo)
-        self._delete = make_button("edit-delete", _("Delete the chosen arrow (Delete)"), delete)
+        self._redo = self._make_button("edit-redo", _("Redo (Ctrl+Y or Ctrl+Shift+Z)"), hands.redo)
+        self._delete = self._make_button(
+            "edit-delete", _("Delete the chosen arrow (Delete)"), delete
+        )
         zooms = [
-            make_button("zoom-out", _("Smaller (-, or the wheel)"), lambda: hands.zoom(0.8)),
-            make_button("zoom-in", _("Larger (+, or the wheel)"), lambda: hands.zoom(1.25)),
-            make_button("zoom-original", _("Pixel by pixel (1)"), hands.zoom_to_pixels),
-            make_button("zoom-fit-best", _("The whole layer (0)"), hands.zoom_to_fit),
+            self._make_button("zoom-out", _("Smaller (-, or the wheel)"), lambda: hands.zoom(0.8)),
+            self._make_button("zoom-in", _("Larger (+, or the wheel)"), lambda: hands.zoom(1.25)),
+            self._make_button("zoom-original", _("Pixel by pixel (1)"), hands.zoom_to_pixels),
+            self._make_button("zoom-fit-best", _("The whole layer (0)"), hands.zoom_to_fit),
         ]
         for button in (self._undo, self._redo, self._delete, _line(), *zooms):
             self.widget.pack_start(button, False, False, 0)
@@ -143,6 +147,22 @@ class Tools:
         self._before.set_no_show_all(True)
         self._before.connect("toggled", lambda _button: on_before())
         self.widget.pack_end(self._before, False, False, 0)
+
+    def _make_button(self, icon: str, tooltip: str, act: Callable[[], None]) -> Any:
+        """A small button with an icon."""
+        image = Gtk.Image(pixel_size=ICON, width_request=ICON, height_request=ICON)
+        self._icons.append((image, icon))
+        button = Gtk.Button(focus_on_click=False, relief=Gtk.ReliefStyle.NONE)
+        button.add(image)
+        button.set_tooltip_text(tooltip)
+        messages.give_name(button, tooltip)
+        button.connect("clicked", lambda _button: act())
+        return button
+
+    def show_icons(self) -> None:
+        """Once the dialog is on the screen: in GIMP 3.2 they take longer to load than all the rest to draw."""
+        for image, name in self._icons:
+            image.set_from_icon_name(name, Gtk.IconSize.BUTTON)
 
     @property
     def shows_before(self) -> bool:
