@@ -288,8 +288,8 @@ def bench_speed(  # noqa: PLR0913
     max_drag_steps: Annotated[int | None, typer.Option(min=1)] = None,
     runs: Annotated[int, typer.Option(min=1, help="The median is shown.")] = 3,
     compile: Annotated[
-        bool | None, typer.Option(help="Also with compiled blocks; by default on a graphics card.")
-    ] = None,
+        bool, typer.Option("--compile", help="Also with compiled blocks: takes minutes.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Figures.")] = None,
 ) -> None:
     """Operations, seconds and memory of each phase, for a first and a second edit of one picture."""

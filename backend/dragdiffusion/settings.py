@@ -40,6 +40,7 @@ class Settings(BaseSettings):
 
     device: str = "auto"  # "auto", or torch's name: "cuda", "cuda:1", "xpu", "mps", "cpu"
     dtype: Literal["auto", "speed", "float32", "float16", "bfloat16"] = "auto"  # models/load.py
+    cuda_graphs: bool = True  # of the UNet's passes, on a card with memory to spare
     compile: bool = False  # the model's blocks, by torch.compile: see `bench speed --compile`
     memory: Literal["auto", "low", "high"] = "auto"  # low: always as little as can be; high: all
     default_model: str = ""  # "": sd15 where its files are here, else embedded

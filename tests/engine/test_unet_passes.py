@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from dragdiffusion.engine import unet_passes
 from dragdiffusion.engine.config import LoraConfig
 from dragdiffusion.engine.diffusion_model import DiffusionModel
+from dragdiffusion.engine.low_memory import NO_SAVINGS, Savings
 from engine.tiny_model import edit, make_config, make_model, make_request, reference_config
 
 
@@ -103,6 +105,24 @@ def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(torch.OutOfMemoryError):
         edit(model, make_request())
     assert model.passes is unet_passes.DIRECT
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "savings", "records"),
+    [
+        ("cuda", True, NO_SAVINGS, True),
+        ("cuda", True, Savings(compact_reference=True, parked=True), True),
+        ("cuda", True, Savings(recomputed=True), False),
+        ("cuda", True, Savings(reference_on_host=True), False),
+        ("cuda", False, NO_SAVINGS, False),
+        ("cpu", True, NO_SAVINGS, False),
+    ],
+)
+def test_a_card_records_where_memory_and_settings_let_it(
+    device: str, wanted: bool, savings: Savings, records: bool
+) -> None:
+    model = SimpleNamespace(device=torch.device(device), records_passes=wanted, savings=savings)
+    assert unet_passes._can_record(model) == records
 
 
 def test_results_of_one_pass_outlive_the_next(recorded: list[WorkedAnew]) -> None:

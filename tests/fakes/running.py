@@ -64,10 +64,16 @@ def daemon_environment(folder: Path, **settings: object) -> dict[str, str]:
         "DRAGDIFFUSION_STORE_FOLDER": str(folder / "store"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "HF_HOME": str(folder / "huggingface"),
-        "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("backend", "protos", "tests")),
+        "PYTHONPATH": os.pathsep.join(
+            [*(str(ROOT / part) for part in ("backend", "protos", "tests")), *_found("PYTHONPATH")]
+        ),
         **{_variable(name): str(value) for name, value in settings.items()},
     }
     return {name: value for name, value in environment.items() if value is not None}
+
+
+def _found(name: str) -> list[str]:
+    return [value for value in [os.environ.get(name)] if value]
 
 
 def _variable(name: str) -> str:

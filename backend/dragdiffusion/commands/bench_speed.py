@@ -51,7 +51,7 @@ class SpeedOrder:
     lora_steps: int | None = None
     max_drag_steps: int | None = None
     runs: int = 3
-    compile: bool | None = None  # also with compiled blocks; None: on a graphics card
+    compile: bool = False  # also with compiled blocks
     json: Path | None = None
 
 
@@ -67,10 +67,10 @@ class Run:
 
 
 @dataclass(frozen=True)
-class CompiledRuns:
-    """The same next edit by the compiled model."""
+class OtherRuns:
+    """The same next edit in another way."""
 
-    compile_seconds: float  # what its first edit took
+    first_seconds: float  # with what has to be made ready
     next_seconds: tuple[float, ...]
 
 
@@ -83,7 +83,8 @@ class SpeedReport:
     mode: Mode
     flops: EditFlops
     runs: tuple[Run, ...]
-    compiled: CompiledRuns | None = None
+    without_graphs: OtherRuns | None = None  # on a card that has CUDA graphs
+    compiled: OtherRuns | None = None
 
     def seconds(self, phase: str) -> float:
         return median(run.phase_seconds.get(phase, 0.0) for run in self.runs)
@@ -119,6 +120,7 @@ class SpeedReport:
                 "tflop": self.flops.next_edit / _TERA,
             },
             "runs": [asdict(run) for run in self.runs],
+            "without_graphs": self.without_graphs and asdict(self.without_graphs),
             "compiled": self.compiled and asdict(self.compiled),
         }
 
@@ -140,9 +142,10 @@ def run_speed(order: SpeedOrder) -> None:
         flops=count_edit(engine.model, request),
         runs=tuple(_run(engine.torch_engine, engine.model, request) for _ in range(order.runs)),
     )
-    compiles = engine.model.device.type != "cpu" if order.compile is None else order.compile
-    if compiles:
-        report = replace(report, compiled=_run_compiled(engine, request, runs=order.runs))
+    if engine.model.device.type == "cuda" and engine.model.records_passes:
+        report = replace(report, without_graphs=_run_without_graphs(engine, request, order.runs))
+    if order.compile:
+        report = replace(report, compiled=_run_compiled(engine, request, order.runs))
     _print(report)
     if order.json is not None:
         text = json.dumps(report.to_dict() | {"config": asdict(config)}, indent=2)
@@ -182,15 +185,27 @@ def _run(engine: TorchEngine, model: Any, request: DragRequest) -> Run:
     )
 
 
-def _run_compiled(engine: BenchEngine, request: DragRequest, *, runs: int) -> CompiledRuns:
+def _run_without_graphs(engine: BenchEngine, request: DragRequest, runs: int) -> OtherRuns:
+    engine.model.records_passes = False
+    try:
+        return _run_again(engine, request, runs)
+    finally:
+        engine.model.records_passes = True
+
+
+def _run_compiled(engine: BenchEngine, request: DragRequest, runs: int) -> OtherRuns:
+    engine.model.compile()
+    return _run_again(engine, request, runs)
+
+
+def _run_again(engine: BenchEngine, request: DragRequest, runs: int) -> OtherRuns:
     stop, seconds = threading.Event(), []
     session, _ = drain(engine.torch_engine.open_session(engine.model, request, stop=stop))
-    engine.model.compile()
     for _ in range(1 + runs):
         began = time.perf_counter()
         drain(engine.torch_engine.drag(session, request, stop=stop))
         seconds.append(time.perf_counter() - began)
-    return CompiledRuns(seconds[0], tuple(seconds[1:]))
+    return OtherRuns(seconds[0], tuple(seconds[1:]))
 
 
 @dataclass
@@ -235,14 +250,23 @@ def _print(report: SpeedReport) -> None:
         )
     console = Console()
     console.print(table)
+    next_seconds = report.to_dict()["next_edit"]["seconds"]
+    if report.without_graphs is not None:
+        console.print(_gain_of_graphs(next_seconds, report.without_graphs))
     if report.compiled is not None:
-        console.print(_verdict(report.to_dict()["next_edit"]["seconds"], report.compiled))
+        console.print(_verdict(next_seconds, report.compiled))
 
 
-def _verdict(next_seconds: float, compiled: CompiledRuns) -> str:
+def _gain_of_graphs(next_seconds: float, without: OtherRuns) -> str:
+    seconds = median(without.next_seconds)
+    gain = seconds / next_seconds
+    return f"Without CUDA graphs a next edit takes {seconds:.2f} s: they make it {gain:.2f} times as fast."
+
+
+def _verdict(next_seconds: float, compiled: OtherRuns) -> str:
     gain = next_seconds / median(compiled.next_seconds)
     advice = "set compile = true in settings.toml" if gain > _PAYS else "it does not pay here"
     return (
         f"With compiled blocks a next edit takes {median(compiled.next_seconds):.2f} s ({gain:.2f} times as fast), "
-        f"the first one {compiled.compile_seconds:.0f} s: {advice}."
+        f"the first one {compiled.first_seconds:.0f} s: {advice}."
     )

@@ -67,6 +67,7 @@ class TorchEngine:
         self._policy, self._memory_plan = self._settings.memory, None
         with _memory_errors_translated():
             model = load_model(source, self._place())
+        model.records_passes = self._settings.cuda_graphs
         if self._settings.compile:
             model.compile()
         if not self._accelerator() and model_bytes(model) > GIB:

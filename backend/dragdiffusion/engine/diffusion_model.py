@@ -60,6 +60,7 @@ class DiffusionModel:
             for module in (parts.unet, parts.vae, parts.text_encoder)
         )
         self.savings = NO_SAVINGS  # memory_plan.following sets others for a while
+        self.records_passes = True  # where that can be
         self.passes: DirectPasses = DIRECT  # unet_passes.graphed sets others for a while
         self.tokenizer = parts.tokenizer
         self.scheduler_config = dict(parts.scheduler_config)

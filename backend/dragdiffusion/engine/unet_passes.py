@@ -50,8 +50,8 @@ def graphed(model: Any) -> Iterator[None]:
 
 
 def _can_record(model: Any) -> bool:
-    savings = model.savings
-    return model.device.type == "cuda" and not (savings.recomputed or savings.reference_on_host)
+    short_of_memory = model.savings.recomputed or model.savings.reference_on_host
+    return model.records_passes and model.device.type == "cuda" and not short_of_memory
 
 
 class GraphedPasses(DirectPasses):
