@@ -1,6 +1,6 @@
 """How long an artist waits: the plug-in in a real GIMP, the real daemon, real gRPC; tests/output/times.json has the figures.
 
-The bounds are for a busy machine; the figures of docs/user-guide.md are from a quiet one.
+The bounds are for a busy machine; the figures of docs/user-guide.md are from quieter ones.
 """
 
 from __future__ import annotations
