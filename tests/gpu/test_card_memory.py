@@ -239,7 +239,7 @@ def test_what_cannot_be_done_is_explained_and_the_next_edit_works(
     workbench: Workbench, short_request: DragRequest
 ) -> None:
     before = allocated()
-    with limited_to(200 * MIB):
+    with limited_to(40 * MIB):
         explained = refusal(workbench, short_request)
     report("short-for-good", {"sentence": explained})
     assert "select a smaller area" in explained
