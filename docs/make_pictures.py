@@ -23,11 +23,11 @@ from dragdiffusion.models.profiles import defaults
 SEED = 0
 SHOWN = ("000-sun", "009-hat", "004-flower", "008-tree", "005-head")
 GENERATED = (  # prompt, seed, handle, target, what may change: left, top, right, bottom
-    ("a blue mountain at day with a sun and a tree", 2, (22, 29), (62, 26), (4, 6, 92, 54)),
-    ("a pink ball on gray ground, teal background", 5, (39, 62), (80, 62), (4, 24, 112, 106)),
-    ("a orange cat face, teal background", 1, (61, 68), (74, 64), (20, 8, 106, 118)),
-    ("a red flower, blue background", 3, (55, 25), (78, 30), (28, 0, 114, 106)),
-    ("a brown bear face with a red hat, yellow background", 6, (64, 66), (76, 70), (20, 4, 122, 118)),
+    ("a blue mountain at day with a sun and a tree", 2, (21, 35), (62, 27), (0, 0, 104, 60)),
+    ("a pink ball on gray ground, teal background", 5, (41, 62), (82, 62), (4, 24, 116, 108)),
+    ("a orange cat face, teal background", 1, (61, 68), (74, 64), (0, 8, 128, 128)),
+    ("a red flower, blue background", 3, (79, 24), (56, 30), (16, 0, 124, 106)),
+    ("a brown bear face with a red hat, yellow background", 6, (66, 65), (76, 69), (0, 2, 128, 128)),
 )  # fmt: skip
 SIDE = 240  # pixels of one picture
 GAP = 8
