@@ -172,7 +172,7 @@ def test_with_the_embedded_model_a_generated_layer_is_dragged(desktop, real_daem
         image = Gimp.get_images()[0]
         layer = image.get_layers()[0]
         before = describe(image)
-        new_path(image, [(55, 25), (78, 30)])
+        new_path(image, [(79, 24), (58, 32)])
         result["drag"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)
         old = image.get_layers()[0]
         result["again"] = call(image, [old], Gimp.RunMode.INTERACTIVE, RE_EDIT)
@@ -198,7 +198,7 @@ def test_with_the_embedded_model_a_generated_layer_is_dragged(desktop, real_daem
     dialog = desktop.open_dialog("^Re-edit Drag$")
     wait(lambda: desktop.times("prepared"), "the preparation", 300)
     desktop.screenshot("gimp-re-edit.png")
-    desktop.pull(desktop.on_canvas(78, 30), desktop.on_canvas(70, 45))
+    desktop.pull(desktop.on_canvas(58, 32), desktop.on_canvas(66, 45))
     desktop.press(dialog, "Return")
     wait(lambda: desktop.times("result"), "the second result", 400)
     desktop.screenshot("re-edit-embedded-result.png")
@@ -207,7 +207,7 @@ def test_with_the_embedded_model_a_generated_layer_is_dragged(desktop, real_daem
     assert desktop.state()["again"] == ["SUCCESS", ""]
     assert desktop.state()["drag"] == ["SUCCESS", ""]
     (record,) = desktop.state()["records"]
-    assert record["drags"][0][-1] == pytest.approx((70, 45), abs=1)
+    assert record["drags"][0][-1] == pytest.approx((66, 45), abs=1)
     phases = {phase["phase"] for phase in record["run"]["phases"]}
     assert "lora" not in phases
     assert "inversion" not in phases
