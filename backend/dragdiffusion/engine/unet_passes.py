@@ -3,8 +3,8 @@
     with unet_passes.graphed(model):  # whose weights stay what and where they are
         ...
 
-The first pass of a kind is recorded; those that follow copy their inputs to where its were, and replay it. The numbers are the same.
-Which is which: https://pytorch.org/blog/accelerating-pytorch-with-cuda-graphs/
+The first pass of a kind is recorded; those that follow copy their inputs to where its were, and replay it. The numbers are the same
+(https://pytorch.org/blog/accelerating-pytorch-with-cuda-graphs).
 """
 
 from __future__ import annotations
