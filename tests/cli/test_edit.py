@@ -139,9 +139,10 @@ def test_a_failing_daemon_is_explained(
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_control_c_cancels(start_daemon: StartDaemon, picture: Path, tmp_path: Path) -> None:
     running = start_daemon(step_seconds=0.05)
-    program = [sys.executable, "-m", "dragdiffusion", "edit", str(picture), *DRAG]
+    long = ("--lora-steps", "0", "--max-drag-steps", "400")  # else it may end before the signal
+    program = [sys.executable, "-m", "dragdiffusion", "edit", str(picture), *DRAG, *long]
     client = subprocess.Popen(
-        [*program, "-o", str(tmp_path / "out.png"), "--lora-steps", "0"],
+        [*program, "-o", str(tmp_path / "out.png")],
         env=running.environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -149,7 +150,7 @@ def test_control_c_cancels(start_daemon: StartDaemon, picture: Path, tmp_path: P
     wait_until(lambda: running.steps_done("drag") >= 1)
     client.send_signal(signal.SIGINT)
     _, said = client.communicate(timeout=10)
-    assert client.returncode == 130
+    assert client.returncode == 130, said
     assert "Cancelled" in said
     wait_until(lambda: running.steps_done("stopped"), seconds=3)
     assert not (tmp_path / "out.png").exists()
