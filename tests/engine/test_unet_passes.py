@@ -32,8 +32,8 @@ class WorkedAnew(unet_passes._RecordedPass):
             t.detach().clone().requires_grad_(learns and t.requires_grad) for t in inputs
         )
         every = (*self.inputs, *(trained or ()))
-        self.needs_gradient = [learns and t.requires_grad for t in every]
-        self.wanted = [t for t in every if learns and t.requires_grad]
+        self.needs_gradient = [t.requires_grad for t in every]
+        self.wanted = [t for t in every if t.requires_grad]
         self.work()
         self.output_gradients = tuple(torch.zeros_like(t) for t in self.outputs)
 

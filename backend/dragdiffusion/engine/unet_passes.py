@@ -82,7 +82,7 @@ class GraphedPasses(DirectPasses):
         self._holds = tuple(tuple((t.shape, t.dtype) for t in layer) for layer in reference)
         held = self._held.get(self._holds)
         if held is None:
-            held = tuple(type(layer)(*(t.clone() for t in layer)) for layer in reference)
+            held = tuple(type(layer)(*map(torch.empty_like, layer)) for layer in reference)
             self._held[self._holds] = held
         for layer, new in zip(held, reference, strict=True):
             for tensor, value in zip(layer, new, strict=True):
@@ -115,10 +115,9 @@ class _RecordedPass:
             t.detach().clone().requires_grad_(trained is not None and t.requires_grad)
             for t in inputs
         )
-        self.needs_gradient = [
-            trained is not None and t.requires_grad for t in (*self.inputs, *(trained or ()))
-        ]
-        wanted = [t for t in (*self.inputs, *(trained or ())) if t.requires_grad]
+        every = (*self.inputs, *(trained or ()))
+        self.needs_gradient = [t.requires_grad for t in every]
+        wanted = [t for t in every if t.requires_grad]
         with torch.set_grad_enabled(trained is not None):
             outputs = function(*self.inputs)  # libraries set themselves up at the first call
             self.output_gradients = tuple(torch.zeros_like(t) for t in outputs)

@@ -169,7 +169,7 @@ class UnetStage(PairedStage):
         pace = Pace(recipe.batch_size, recipe.log_every)
         super().__init__(run, weights, optimizer, pace=pace, workers=workers)
         torch.manual_seed(100 + self.partner.rank)
-        self.unet, self.text_encoder = unet, text_encoder
+        self.text_encoder = text_encoder
         self.recipe = recipe
         self.averages = [
             copy.deepcopy(model).requires_grad_(False).eval() for model in (unet, text_encoder)
