@@ -51,7 +51,7 @@ from dragdiffusion.engine.validation import validate, validate_image
 _HOLD = 2.0  # working pixels: a drag no longer than that keeps its handle where it is
 _NUDGE = 1 / 16  # of the working picture's longer side: so short a drag may be meant to reshape
 _ODD = 1.2  # times the source's prediction error: the model did not expect such a picture
-_RESHAPED_FROM = 0.6  # of the levels: the warp has the shape already, and noise would lose it
+_RESHAPED_FROM = 0.8  # of the levels: the warp has the shape already, and noise would lose it
 
 
 @dataclass(frozen=True, eq=False)
@@ -338,10 +338,10 @@ def _reconsider(
     expected = _ODD * error(branch.latents[0])
     if error(latent) <= expected:
         return latent, motion
-    lower = replace(problem, branch=branch.up_to(ceil(_RESHAPED_FROM * branch.top_level)))
+    freed = replace(problem, branch=branch.freed(ceil(_RESHAPED_FROM * branch.top_level)))
     grown, shrunk = motion_field.reshaped(motion.field, motion.nudge)
-    small = yield from _moved_along(lower, motion._replace(field=shrunk), stop=stop)
-    large = yield from _moved_along(lower, motion._replace(field=grown), stop=stop)
+    small = yield from _moved_along(freed, motion._replace(field=shrunk), stop=stop)
+    large = yield from _moved_along(freed, motion._replace(field=grown), stop=stop)
     return small if error(small[0]) <= min(expected, error(large[0])) else large
 
 

@@ -29,8 +29,8 @@ _SAMPLES = 1024  # pixels of the surroundings are enough to know what they look 
 _NEAREST = 5  # pixels of the surroundings that are compared with
 _STEEPNESS = 10.0  # a pixel moves nearly as far as its handle, or nearly not
 _MAX_ITERATIONS = 600
-_STRETCHED_BEHIND = 0.6  # of the drag: so much behind the handle the part is held when it grows
-_SQUEEZED_AHEAD = 2.0  # and so much ahead of it when it shrinks
+_STRETCHED_BEHIND = 1.0  # of the drag: so much behind the handle the part is held when it grows
+_SQUEEZED_AHEAD = 1.6  # and so much ahead of it when it shrinks
 
 
 class Way(NamedTuple):

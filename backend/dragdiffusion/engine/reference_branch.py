@@ -52,10 +52,10 @@ class ReferenceBranch:
     def top_level(self) -> int:
         return len(self.latents) - 1
 
-    def up_to(self, level: int) -> ReferenceBranch:
-        """The same without what lies above that level."""
-        end = level + 1
-        return replace(self, latents=self.latents[:end], key_values=self.key_values[:end])
+    def freed(self, level: int) -> ReferenceBranch:
+        """The same up to that level, for a latent that is to look otherwise: under no control, it attends to itself."""
+        count = level + 1
+        return replace(self, latents=self.latents[:count], key_values=((),) * count)
 
 
 def record_branch(
