@@ -34,7 +34,7 @@ _EMBEDDED = DragConfig(
     feature_scale=0.25,
     pixel_centres=True,
     max_drag_steps=20,
-    learning_rate=0.03,
+    learning_rate=0.05,
     mask_weight=0.0,  # the lock does its work, and the UNet's last block is not needed
     supervision_radius=2,  # of a 32 × 32 grid
     tracking_radius=2,
@@ -53,6 +53,7 @@ _EMBEDDED_FAST = replace(
     inversion_strength=0.4,
     drag_steps_per_timestep=2,
     max_drag_steps=6,
+    learning_rate=0.12,  # few steps have to be long ones
 )
 
 # A quarter of the operations of the paper's 80 × 4 at its likeness and its drags, with the same mean rate (docs/evaluation.md).
