@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,8 @@ def test_control_c_cancels(start_daemon: StartDaemon, picture: Path, tmp_path: P
         env=running.environment,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell lets what it starts in the background ignore the signal, and so would the client.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     wait_until(lambda: running.steps_done("drag") >= 1)
     client.send_signal(signal.SIGINT)
