@@ -342,7 +342,8 @@ def _reconsider(
     grown, shrunk = motion_field.reshaped(motion.field, motion.nudge)
     small = yield from _moved_along(freed, motion._replace(field=shrunk), stop=stop)
     large = yield from _moved_along(freed, motion._replace(field=grown), stop=stop)
-    return small if error(small[0]) <= min(expected, error(large[0])) else large
+    of_small = error(small[0])
+    return small if of_small <= expected and of_small <= error(large[0]) else large
 
 
 def _moved_along(
