@@ -215,8 +215,8 @@ def test_the_embedded_model_is_complete_small_and_anonymous() -> None:
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="the weights are not in this checkout")
 @torch.no_grad()
 def test_the_embedded_model_is_as_good_as_documented() -> None:
+    from dragdiffusion.training.autoencoder import reconstruction_psnr
     from dragdiffusion.training.quality import load_pipeline, noise_error
-    from dragdiffusion.training.vae import reconstruction_psnr
 
     pipeline = load_pipeline(WEIGHTS)
     images, captions = held_out(16).images_and_captions(16)

@@ -11,8 +11,8 @@ from diffusers import DDIMInverseScheduler, DDIMScheduler, StableDiffusionPipeli
 from PIL import Image
 from torch import Tensor
 
+from .autoencoder import psnr_db, reconstruction_psnr
 from .scene_batches import held_out
-from .vae import psnr_db, reconstruction_psnr
 
 STEPS, INVERTED_STEPS = 50, 35  # as the paper inverts
 PROMPTS = (

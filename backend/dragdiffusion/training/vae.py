@@ -5,26 +5,30 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
+from .autoencoder import (
+    AutoencoderRecipe,
+    AutoencoderStage,
+    reconstruction_loss,
+    reconstruction_psnr,
+    train_autoencoder,
+)
 from .machine import Machine
-from .optimizer import PairedAdam
-from .pair import Partner, SharedWeights
 from .run import TrainingRun
-from .scene_batches import SceneStream, held_out, random_crops
-from .scene_workers import SceneWorkers
-from .stage import Pace, PairedStage
+from .scene_batches import SceneStream, random_crops
 
 CROP_SIZE = 64  # px; crops see more variety per second of computing
 CROP_SHARE = 0.7  # of the time; then whole images, as the model will meet them
 
 
 @dataclass(frozen=True, slots=True)
-class VaeRecipe:
+class VaeRecipe(AutoencoderRecipe):
     channels: tuple[int, ...] = (16, 32, 64)
     batch_size: int = 8
     learning_rate: float = 1.5e-3
@@ -57,42 +61,23 @@ def train_vae(
     step_limit: int | None = None,
 ) -> None:
     """Train for the given time in all, then fold the latents' statistics in and save."""
-    recipe, machine = recipe or VaeRecipe(), machine or Machine()
-    with machine.scenes() as workers:
+    recipe = recipe or VaeRecipe()
+    new_run = partial(TrainingRun, VaeStage.name, work, minutes, step_limit)
+
+    def begin() -> AutoencoderKL:
         torch.manual_seed(0)
-        vae = new_vae(recipe)
-        weights = SharedWeights([vae], machine.device, processes=machine.processes)
+        return new_vae(recipe)
 
-        def train(partner: Partner) -> None:
-            optimizer = PairedAdam(
-                weights, partner, weight_decay=1e-4, average_decay=recipe.average_decay
-            )
-            run = TrainingRun("vae", work, minutes, step_limit)
-            stage = VaeStage(run, weights, optimizer, vae=vae, recipe=recipe, workers=workers)
-            stage.run_to_end()
-
-        machine.train(train)
+    train_autoencoder(VaeStage, begin, new_run, recipe=recipe, machine=machine or Machine())
 
 
-class VaeStage(PairedStage):
+class VaeStage(AutoencoderStage):
     name = "vae"
+    recipe: VaeRecipe
 
-    def __init__(
-        self,
-        run: TrainingRun,
-        weights: SharedWeights,
-        optimizer: PairedAdam,
-        *,
-        vae: AutoencoderKL,
-        recipe: VaeRecipe,
-        workers: SceneWorkers | None,
-    ) -> None:
-        pace = Pace(recipe.batch_size, recipe.log_every)
-        super().__init__(run, weights, optimizer, pace=pace, workers=workers)
-        self.vae, self.recipe = vae, recipe
-        self.average = copy.deepcopy(vae).requires_grad_(False)
-        weights.show_average_in([self.average])
-        self.validation = held_out(32).images(32).to(self.device)
+    @staticmethod
+    def trained_parts(vae: AutoencoderKL) -> list[nn.Module]:
+        return [vae]
 
     def batch_loss(self, fraction: float) -> Tensor:
         images = self.images(self.share)
@@ -106,9 +91,6 @@ class VaeStage(PairedStage):
         rate = self.recipe.learning_rate * self.warmup(self.recipe.warmup_steps)
         return rate * (0.02 + 0.98 * cosine)
 
-    def held_out_figures(self) -> str:
-        return f"held-out PSNR {reconstruction_psnr(self.average, self.validation):.2f} dB"
-
     def finish(self) -> None:
         """Fold and save the finished autoencoder in diffusers format."""
         vae = copy.deepcopy(self.average)
@@ -119,33 +101,13 @@ class VaeStage(PairedStage):
 
 
 def vae_loss(vae: AutoencoderKL, images: Tensor, kl_weight: float) -> Tensor:
-    """L1 + 2 MSE + half the gradients' L1 + KL; the gradient term keeps small edges sharp."""
+    """Of the reconstruction, + KL."""
     with torch.autocast(images.device.type, torch.bfloat16):
         posterior = vae.encode(images).latent_dist
         decoded = vae.decode(posterior.sample()).sample
     mean, log_variance = posterior.mean.float(), posterior.logvar.float()
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     return reconstruction_loss(decoded.float(), images) + kl_weight * divergence
-
-
-def reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:
-    error = decoded - images
-    horizontal = (error[..., 1:] - error[..., :-1]).abs().mean()
-    vertical = (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
-    return error.abs().mean() + 2 * error.square().mean() + 0.5 * (horizontal + vertical)
-
-
-@torch.no_grad()
-def reconstruction_psnr(vae: AutoencoderKL, images: Tensor) -> float:
-    """Mean PSNR in dB of decode(mean of encode) over images in -1..1."""
-    decoded = vae.decode(vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
-    return psnr_db(decoded, images)
-
-
-def psnr_db(result: Tensor, truth: Tensor) -> float:
-    """Mean over the batch; values in -1..1, so the peak is 2."""
-    error = ((result - truth) / 2).square().mean((1, 2, 3)).clamp_min(1e-10)
-    return float(-10 * error.log10().mean())
 
 
 @torch.no_grad()
