@@ -55,8 +55,8 @@ def existing_profiles(roots: list[Path]) -> list[Path]:
 
 
 def installed_series() -> str | None:
-    """The series of the GIMP 3 on PATH, such as "3.0", or None."""
-    for command in ("gimp-console", "gimp"):
+    """The series of the GIMP 3 on PATH, or where macOS and Windows have programs, such as "3.0"; or None."""
+    for command in ("gimp-console", "gimp", *bundles(os.environ, sys.platform)):
         executable = shutil.which(command)
         if executable is None:
             continue
@@ -67,6 +67,22 @@ def installed_series() -> str | None:
         if match:
             return f"{match[1]}.{match[2]}"
     return None
+
+
+def bundles(environ: Mapping[str, str], platform: str) -> list[str]:
+    """GIMPs that are not on PATH by themselves."""
+    if platform == "darwin":
+        return ["/Applications/GIMP.app/Contents/MacOS/gimp"]
+    if platform != "win32":
+        return []
+    folders = [Path(environ.get("PROGRAMFILES", r"C:\Program Files"))]
+    if "LOCALAPPDATA" in environ:  # installed for one user
+        folders.append(Path(environ["LOCALAPPDATA"]) / "Programs")
+    return [
+        str(path)
+        for folder in folders
+        for path in sorted(folder.glob("GIMP 3*/bin/gimp-console-3*.exe"))
+    ]
 
 
 def profiles_to_use(

@@ -14,10 +14,10 @@ step() { printf '\n== %s\n' "$*"; }
 step "environment"
 python=.venv/bin/python
 [ -x "$python" ] || "$(find_python)" -m venv .venv
-stamp=$(cat pyproject.toml install/python.sh | sha256sum | cut -d' ' -f1)
+stamp=$(cat pyproject.toml install/torch_build.py | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
   "$python" -m pip install -qq --upgrade pip
-  install_torch "$python" cpu
+  "$python" install/torch_build.py cpu
   "$python" -m pip install -qq --editable '.[dev]'
   echo "$stamp" >.venv/stamp
 fi
@@ -35,7 +35,7 @@ step "generated protobuf code"
 bash protos/generate.sh --check
 
 step "the plug-in's packages"
-bash install/vendor.sh
+python install/vendor.py
 
 step "GIMP 3"
 if [ "$(id -u)" = 0 ]; then

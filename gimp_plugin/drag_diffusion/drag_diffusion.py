@@ -338,7 +338,7 @@ def _make_ready():
         return GLib.Error(
             _(
                 "Drag Edit is not installed completely ({error}): run the installer of "
-                "DragDiffusion for GIMP again (install/install.sh)."
+                "DragDiffusion for GIMP again (install/install.py)."
             ).format(error=error)
         )
     timing.started = STARTED

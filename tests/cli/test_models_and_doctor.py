@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from cli.conftest import RunCommand
 from dragdiffusion.commands import doctor
 from dragdiffusion.models import download as downloads
 from dragdiffusion.models import records
 from dragdiffusion.models.catalogue import SD15_HUB_NAME
+from dragdiffusion.models.load import Placement
 from fakes.hub import FakeHub
 from fakes.running import daemon_environment
 
@@ -105,6 +107,41 @@ def test_doctor_names_every_subject(command: RunCommand, environment: dict[str, 
     for subject in SUBJECTS:
         assert f" {subject}: " in said
     assert "Plug-in" in said
+
+
+def test_doctor_tells_why_a_card_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DRAGDIFFUSION_DEVICE", "auto")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.version.cuda", None)
+    _, device, *_ = doctor.check_torch()
+    assert "no accelerator found" in device.text
+    assert device.advice == ""
+
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho NVIDIA GeForce GTX 1080\n")
+    program.chmod(0o755)
+    _, device, *_ = doctor.check_torch()
+    assert device.text.endswith("though there is an NVIDIA GeForce GTX 1080")
+    assert "takes the NVIDIA build" in device.advice
+
+    monkeypatch.setattr("torch.version.cuda", "13.0")
+    _, device, *_ = doctor.check_torch()
+    assert "driver to one for CUDA 13.0" in device.advice
+
+    monkeypatch.setenv("DRAGDIFFUSION_DEVICE", "cpu")  # as the user wants it
+    _, device, *_ = doctor.check_torch()
+    assert device.advice == ""
+
+
+def test_doctor_sees_a_device_that_cannot_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = Placement(torch.device("meta"), torch.float16)
+    monkeypatch.setattr("dragdiffusion.models.load.place", lambda *_: empty)
+    _, device, *_ = doctor.check_torch()
+    assert "does not compute" in device.text
+    assert "--torch-index" in device.advice
 
 
 def test_doctor_sees_the_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

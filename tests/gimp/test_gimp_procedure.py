@@ -422,7 +422,7 @@ def test_no_daemon_installed(gimp):
     )
     sentence = (
         "The daemon is not installed: run the installer of DragDiffusion for GIMP "
-        "(install/install.sh), then try again."
+        "(install/install.py), then try again."
     )
     assert told == {"call": ["EXECUTION_ERROR", sentence], "unchanged": True}
 
@@ -436,7 +436,7 @@ def test_a_command_that_is_gone(gimp):
     )
     sentence = (
         "The daemon could not be started: /no/such/dragdiffusion: No such file or directory. Run "
-        "the installer of DragDiffusion for GIMP again (install/install.sh)."
+        "the installer of DragDiffusion for GIMP again (install/install.py)."
     )
     assert told["call"] == ["EXECUTION_ERROR", sentence]
 
@@ -595,7 +595,7 @@ def test_an_installation_without_its_packages(gimp):
         (gimp.folder / "vendor-aside").rename(vendor)
     sentence = (
         "Drag Edit is not installed completely (No module named 'dragdiffusion_rpc'): run the "
-        "installer of DragDiffusion for GIMP again (install/install.sh)."
+        "installer of DragDiffusion for GIMP again (install/install.py)."
     )
     assert told["call"] == ["EXECUTION_ERROR", sentence]
 

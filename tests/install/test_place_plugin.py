@@ -49,6 +49,16 @@ def test_finds_the_profile_of_each_kind_of_installation(place_plugin, tmp_path, 
     assert found == [profile]
 
 
+def test_a_gimp_of_windows_is_found_where_programs_are(place_plugin, tmp_path):
+    environ = {"PROGRAMFILES": str(tmp_path / "all"), "LOCALAPPDATA": str(tmp_path / "one")}
+    console = tmp_path / "one" / "Programs" / "GIMP 3" / "bin" / "gimp-console-3.0.exe"
+    console.parent.mkdir(parents=True)
+    console.touch()
+
+    assert place_plugin.bundles(environ, "win32") == [str(console)]
+    assert place_plugin.bundles(environ, "linux") == []
+
+
 def test_xdg_config_home_moves_the_native_profile(place_plugin, tmp_path):
     profile = tmp_path / "elsewhere" / "GIMP" / "3.0"
     profile.mkdir(parents=True)

@@ -11,7 +11,9 @@ PLUGIN = ROOT / "gimp_plugin" / "drag_diffusion"
 
 sys.path.insert(0, str(PLUGIN))
 sys.path.append(str(PLUGIN / "vendor"))
-subprocess.run([ROOT / "install" / "vendor.sh"], check=True)  # at once where all is up to date
+subprocess.run(
+    [sys.executable, ROOT / "install" / "vendor.py"], check=True
+)  # at once where all is up to date
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def failure(installed):
 def test_not_installed(installation):
     assert failure(installation()) == (
         "The daemon is not installed: run the installer of DragDiffusion for GIMP "
-        "(install/install.sh), then try again."
+        "(install/install.py), then try again."
     )
 
 
@@ -100,7 +100,7 @@ def test_a_command_that_is_gone(endpoint_path, tmp_path):
     installed = Installation(("/no/such/thing",), endpoint_path, tmp_path / "log", {})
     assert failure(installed) == (
         "The daemon could not be started: /no/such/thing: No such file or directory. Run the "
-        "installer of DragDiffusion for GIMP again (install/install.sh)."
+        "installer of DragDiffusion for GIMP again (install/install.py)."
     )
 
 

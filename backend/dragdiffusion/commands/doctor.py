@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dragdiffusion import __version__
 from dragdiffusion.client.connection import DaemonError
@@ -25,8 +26,15 @@ from dragdiffusion.models.catalogue import ModelSource
 from dragdiffusion.models.inventory import State
 from dragdiffusion.settings import GIB, Settings
 
+if TYPE_CHECKING:
+    from dragdiffusion.models.load import Placement
+
 PLUGIN = Path("plug-ins") / "drag_diffusion"
-_INSTALL = "Run install/install.sh."
+_INSTALL = "Run the installer (install/install.py)."
+_OTHER_BUILD = (
+    "Run the installer with --torch-index and the address that https://pytorch.org/get-started names "
+    "for your card, for instance of an older CUDA."
+)
 
 
 @dataclass(frozen=True)
@@ -72,11 +80,39 @@ def check_torch() -> Iterator[Finding]:
         yield Finding("torch", f"does not start ({error})", _INSTALL)
     else:
         yield Finding("torch", f"{torch.__version__}, diffusers {diffusers.__version__}")
-        text = f"{placement.description}, {placement.dtype_name}"
-        if placement.device.type == "cpu":
-            text += " (no accelerator found: large models will be slow)"
-        yield Finding("Device", text)
+        yield _device_finding(placement, asked=settings.device)
         yield _memory_finding(settings)
+
+
+def _device_finding(placement: Placement, *, asked: str) -> Finding:
+    import torch
+
+    text = f"{placement.description}, {placement.dtype_name}"
+    if placement.device.type != "cpu":
+        try:
+            torch.ones(1, device=placement.device).add(1).item()
+        except Exception as error:  # whatever a driver raises
+            reason = str(error).splitlines()[0]
+            return Finding("Device", f"{text}, does not compute ({reason})", _OTHER_BUILD)
+        return Finding("Device", text)
+    card = _nvidia_card() if asked == "auto" else ""
+    if not card:
+        return Finding("Device", f"{text} (no accelerator found: large models will be slow)")
+    if torch.version.cuda is None:
+        advice = f"This PyTorch is built for the CPU. {_INSTALL} It takes the NVIDIA build."
+    else:
+        advice = f"Update its driver to one for CUDA {torch.version.cuda}. Too old a card for that? {_OTHER_BUILD}"
+    return Finding("Device", f"{text}, though there is an {card}", advice)
+
+
+def _nvidia_card() -> str:
+    """As the driver names it; "" for none."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ""
+    query = [program, "--query-gpu=name", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    return answer.stdout.splitlines()[0] if answer.returncode == 0 and answer.stdout else ""
 
 
 def _memory_finding(settings: Settings) -> Finding:

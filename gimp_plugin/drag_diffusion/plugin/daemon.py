@@ -110,7 +110,7 @@ def check_installed(installation: Installation) -> None:
         raise DaemonError(
             _(
                 "The daemon is not installed: run the installer of DragDiffusion for GIMP "
-                "(install/install.sh), then try again."
+                "(install/install.py), then try again."
             )
         )
 
@@ -257,7 +257,7 @@ def _spawn(installation: Installation, options: Tuple[str, ...]) -> "subprocess.
         raise DaemonError(
             _(
                 "The daemon could not be started: {program}: {reason}. Run the installer of "
-                "DragDiffusion for GIMP again (install/install.sh)."
+                "DragDiffusion for GIMP again (install/install.py)."
             ).format(program=command[0], reason=error.strerror)
         ) from error
 

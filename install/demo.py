@@ -1,0 +1,90 @@
+"""The main job on a sample scene: a path and a selection, dragged by the plug-in in real GIMP 3 where it is, else by the
+command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from places import Places
+
+HERE = Path(__file__).resolve().parent
+_IN_GIMP = HERE / "demo_gimp.py"
+_BATCH = ("gimp-console", "-i", "--batch-interpreter=python-fu-eval", "--quit")
+
+
+def drag_sample_scene(places: Places, where: str) -> None:
+    """`where`: "host", the folder of a GIMP 3 tree (gimp_tree.sh --where), or "" for no GIMP that can be asked."""
+    folder = places.demo
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in ("after.png", "drag.xcf"):
+        (folder / made).unlink(missing_ok=True)
+    subprocess.run([places.python, HERE / "demo_scene.py", folder], check=True)
+    if where == "host":
+        _drag_in_gimp(folder, [], os.environ, log=folder / "gimp.log")
+    elif where:
+        _drag_in_tree(places, Path(where))
+    else:
+        _drag_by_command_line(places)
+    by = "GIMP 3" if where else "dragdiffusion edit"
+    print(f"Dragged by {by}. Look at:", folder / "before.png", folder / "after.png", sep="\n  ")
+    if (folder / "drag.xcf").exists():
+        print(f"  {folder / 'drag.xcf'} (with its layers, for GIMP)")
+
+
+def _drag_in_gimp(
+    folder: Path, prefix: list[str | Path], environ: Mapping[str, str], *, log: Path
+) -> None:
+    """`prefix`: what runs a command where GIMP is."""
+    shutil.copyfile(_IN_GIMP, folder / _IN_GIMP.name)
+    script = f"exec(open({str(folder / _IN_GIMP.name)!r}).read())"
+    command = [*prefix, "env", f"DEMO_FOLDER={folder}", *_BATCH, "-b", script]
+    with log.open("w", encoding="utf-8") as told:
+        done = subprocess.run(command, stdout=told, stderr=told, env=environ, check=False)
+    if done.returncode != 0 or not (folder / "after.png").exists():
+        last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
+        raise SystemExit("\n".join([*last, f"The demonstration in GIMP failed; its log: {log}"]))
+
+
+def _drag_in_tree(places: Places, tree: Path) -> None:
+    """The plug-in in the tree cannot start a daemon outside it: one is started here, and found by its endpoint file."""
+    scene = tree / "tmp" / "dragdiffusion-demo"
+    shutil.rmtree(scene, ignore_errors=True)
+    shutil.copytree(places.demo, scene)
+    environ = {**os.environ, "DRAGDIFFUSION_ENDPOINT_FILE": str(scene / "endpoint.json")}
+    run: list[str | Path] = ["bash", HERE / "gimp_tree.sh", "--run", tree]
+    with _daemon(places, environ):
+        _drag_in_gimp(scene, run, environ, log=places.demo / "gimp.log")
+    for made in ("after.png", "drag.xcf"):
+        shutil.copyfile(scene / made, places.demo / made)
+
+
+@contextmanager
+def _daemon(places: Places, environ: Mapping[str, str]) -> Iterator[None]:
+    with (places.demo / "daemon.log").open("w", encoding="utf-8") as told:
+        subprocess.Popen([places.daemon, "serve"], stdout=told, stderr=told, env=environ)
+        try:
+            yield
+        finally:
+            subprocess.run(
+                [places.daemon, "stop"], stdout=told, stderr=told, env=environ, check=False
+            )
+
+
+def _drag_by_command_line(places: Places) -> None:
+    folder = places.demo
+    scene = json.loads((folder / "scene.json").read_text(encoding="utf-8"))
+    point = ":".join(",".join(map(str, scene[name])) for name in ("handle", "target"))
+    command = [
+        *(places.daemon, "edit", folder / "before.png", "--point", point),
+        *("--prompt", scene["prompt"], "--mask", folder / "mask.png"),
+        *("--output", folder / "after.png"),
+    ]
+    if subprocess.run(command, check=False).returncode != 0:
+        raise SystemExit("The demonstration failed: see above.")

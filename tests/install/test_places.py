@@ -1,0 +1,65 @@
+"""The installer puts things where the daemon looks for them, on each platform."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from types import ModuleType
+
+import pytest
+from platformdirs import PlatformDirs
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
+
+from dragdiffusion.daemon import endpoint
+
+INSTALL = Path(__file__).parents[2] / "install"
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(INSTALL)
+        import places
+
+        yield places
+    sys.modules.pop("places")
+
+
+@pytest.mark.parametrize(("platform", "kind"), [("linux", Unix), ("darwin", MacOS)])
+@pytest.mark.parametrize("moved", [False, True], ids=["standard", "XDG"])
+def test_where_the_daemon_looks(
+    places: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    kind: type[PlatformDirs],
+    moved: bool,
+) -> None:
+    environ = {"HOME": str(tmp_path)}
+    if moved and platform == "linux":
+        environ |= {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("DATA", "CACHE")}
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    here, standard = places.places(tmp_path, environ, platform), kind("dragdiffusion", False)
+
+    assert here.home == standard.user_data_path
+    assert here.cache == standard.user_cache_path
+    assert here.state == endpoint.state_folder(environ, platform)
+    assert here.daemon == here.home / "venv" / "bin" / "dragdiffusion"
+    assert here.link == tmp_path / ".local" / "bin" / "dragdiffusion"
+
+
+def test_windows(places: ModuleType, tmp_path: Path) -> None:
+    environ = {"LOCALAPPDATA": str(tmp_path / "Local"), "HOME": str(tmp_path)}
+    here = places.places(tmp_path, environ, "win32")
+
+    # platformdirs of this platform cannot tell: user_data_path, user_cache_path of an app without an author.
+    assert here.home == tmp_path / "Local" / "dragdiffusion"
+    assert here.cache == here.home / "Cache"
+    assert here.state == endpoint.state_folder(environ, "win32")
+    assert here.daemon.relative_to(here.venv) == PurePath("Scripts", "dragdiffusion.exe")
+    assert here.link is None
