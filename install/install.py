@@ -202,8 +202,7 @@ if __name__ == "__main__":
         raise SystemExit(
             f"This is Python {sys.version.split()[0]}: the daemon needs 3.10 or newer. Start the installer with one."
         )
-    sys.stdout.reconfigure(
-        line_buffering=True
-    )  # in order with what the programs print that it calls
+    # In order with what the programs print that it calls; and not every console knows every sign.
+    sys.stdout.reconfigure(line_buffering=True, errors="replace")
     chosen = parse(sys.argv[1:])
     (uninstall if chosen.uninstall else install)(chosen, places())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 
 # Read by libraries when they load; what the user has set stays.
 _ENVIRONMENT = {
@@ -18,6 +20,9 @@ _ENVIRONMENT = {
 def main() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not every console knows every sign
+            stream.reconfigure(errors="replace")
     from dragdiffusion.cli import app
 
     app()

@@ -109,6 +109,14 @@ def test_doctor_names_every_subject(command: RunCommand, environment: dict[str, 
     assert "Plug-in" in said
 
 
+def test_a_console_need_not_know_every_sign(
+    command: RunCommand, environment: dict[str, str]
+) -> None:
+    done = command("doctor", env=environment | {"PYTHONIOENCODING": "ascii"})
+    assert done.stderr == ""
+    assert "512 ? 512" in done.stdout
+
+
 def test_doctor_tells_why_a_card_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
