@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dragdiffusion.engine.diffusion_model import DiffusionModel
-from dragdiffusion.engine.errors import InvalidRequest
+from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
 from tests.engine.tiny_model import make_model
 
 
@@ -39,6 +39,37 @@ def test_sizes_come_from_the_configs(any_model: DiffusionModel) -> None:
     assert latent.shape[-2:] == (32 // any_model.vae_factor, 48 // any_model.vae_factor)
     assert any_model.decode(latent).shape == (1, 3, 32, 48)
     assert any_model.working_size == 8 * any_model.vae_factor
+
+
+def _overflowing_model(dtype: torch.dtype) -> DiffusionModel:
+    """Its VAE's first convolutions give numbers beyond 65,504, which the norms after them bring back."""
+    model = make_model(dtype=dtype)
+    with torch.no_grad():
+        for convolution in (model.vae.decoder.conv_in, model.vae.encoder.conv_in):
+            convolution.weight.mul_(5e4 / float(convolution.weight.abs().max()))
+    return model
+
+
+def test_a_vae_that_overflows_in_half_precision_works_in_float32() -> None:
+    exact, half = (_overflowing_model(dtype) for dtype in (torch.float32, torch.float16))
+    latent, image = 4 * torch.randn(1, 4, 8, 8), torch.rand(1, 3, 32, 32)
+
+    torch.testing.assert_close(half.decode(latent), exact.decode(latent), rtol=0.02, atol=0.02)
+    assert half.vae.dtype is torch.float32
+    torch.testing.assert_close(half.encode(image), exact.encode(image), rtol=0.02, atol=0.02)
+    assert half.unet.dtype is torch.float16
+
+    sound = make_model(dtype=torch.float16)
+    sound.decode(sound.encode(image))
+    assert sound.vae.dtype is torch.float16
+
+
+def test_what_overflowed_before_is_said() -> None:
+    half = make_model(dtype=torch.float16)
+    for _ in range(2):
+        with pytest.raises(ModelUnavailable, match="tiny overflows in float16"):
+            half.decode(torch.full((1, 4, 8, 8), torch.nan))
+    assert half.vae.dtype is torch.float16
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")  # torch's own

@@ -5,7 +5,8 @@ Weights are frozen: gradients reach the latent (and LoRA factors), never a weigh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dragdiffusion.engine.errors import InvalidRequest
+from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
 from dragdiffusion.engine.low_memory import NO_SAVINGS, on_device
 from dragdiffusion.engine.unet_passes import DIRECT, DirectPasses, Pass
 
@@ -32,6 +33,7 @@ class ModelParts:
     scheduler_config: Mapping[str, Any]
 
 
+_log = logging.getLogger(__name__)
 _MAX_COMPILED_SHAPES = (
     128  # of one block's code: its widths and heights, with and without a gradient
 )
@@ -142,15 +144,31 @@ class DiffusionModel:
     @torch.no_grad()
     def encode(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 c rows cols"]:
         """z_0, the mean of the VAE's posterior, scaled."""
-        with on_device(self.vae, self.device):
-            posterior = self.vae.encode(image.to(self.device, self.dtype)).latent_dist
-        return posterior.mean.float() * self.vae.config.scaling_factor
+        mean = self._through_vae(lambda pixels: self.vae.encode(pixels).latent_dist.mean, image)
+        return mean * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latent: Float[Tensor, "1 c rows cols"]) -> Float[Tensor, "1 3 h w"]:
-        scaled = latent.to(self.device, self.dtype) / self.vae.config.scaling_factor
+        """ModelUnavailable where float16 overflowed on the way to this latent."""
+        scaled = latent.float() / self.vae.config.scaling_factor
+        return self._through_vae(lambda latent: self.vae.decode(latent).sample, scaled)
+
+    def _through_vae(self, work: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        """In float32 from then on where float16 overflows, as in some checkpoints: the picture would be black."""
         with on_device(self.vae, self.device):
-            return self.vae.decode(scaled).sample.float()
+            result = work(values.to(self.device, self.vae.dtype)).float()
+            if self.dtype is not torch.float16 or result.isfinite().all():
+                return result
+            if self.vae.dtype is torch.float16 and values.isfinite().all():
+                _log.warning("the VAE of %s overflows in float16: it works in float32", self.name)
+                self.vae.float()
+                result = work(values.to(self.device, self.vae.dtype))
+        if not result.isfinite().all():
+            raise ModelUnavailable(
+                f"{self.name} overflows in float16, so there is no picture. Let the daemon work in "
+                "float32 (setting dtype), or use another model."
+            )
+        return result
 
     def predict_noise(
         self,

@@ -4,7 +4,7 @@ DragDiffusionError              every error raised on purpose; its text is a sen
 ├── InvalidRequest(field)       a request that can never work          → INVALID_ARGUMENT
 ├── ImageNotFound               a buffer that was not uploaded         → NOT_FOUND
 ├── ModelNotFound               a model nobody knows                   → NOT_FOUND
-├── ModelUnavailable            a known model without its files here   → FAILED_PRECONDITION
+├── ModelUnavailable            a known model that cannot work here    → FAILED_PRECONDITION
 ├── OutOfMemory                 the device's or the cache's memory     → RESOURCE_EXHAUSTED
 ├── UnusableArchive             a stored preparation, made anew        (never leaves the daemon)
 └── Cancelled                   the caller asked to stop               → CANCELLED
@@ -34,7 +34,7 @@ class ModelNotFound(DragDiffusionError):
 
 
 class ModelUnavailable(DragDiffusionError):
-    """The model is known but its files are not on this machine, or are damaged."""
+    """The model is known but its files are not on this machine, or are damaged, or its numbers overflow."""
 
 
 class OutOfMemory(DragDiffusionError):
