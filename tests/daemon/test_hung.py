@@ -77,6 +77,16 @@ def test_one_that_is_only_busy_is_stopped_without_force(
     assert running.process.wait(timeout=20) == 0
 
 
+def test_a_call_that_is_not_answered_in_time_says_so(start_daemon: StartDaemon) -> None:
+    running = start_daemon()
+    with running.connect() as daemon:
+        daemon.status()
+        hang(running)
+        with pytest.raises(DaemonError, match="did not answer in time: it is very busy"):
+            daemon.status(timeout=0.5)
+    running.process.kill()
+
+
 def test_another_one_takes_its_place(start_daemon: StartDaemon) -> None:
     hung = hang(start_daemon())
     second = subprocess.Popen(

@@ -187,4 +187,6 @@ def _sentence(error: Any) -> str:
     details = str(error.details() or "")
     if error.code() is grpc.StatusCode.UNAVAILABLE and not details.startswith("The daemon"):
         return "The daemon ended, hangs or cannot be reached; its log tells why."
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "The daemon did not answer in time: it is very busy, or it hangs. Wait a while and try again."
     return details or f"The daemon answered {error.code().name}."
