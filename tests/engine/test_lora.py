@@ -73,6 +73,15 @@ def test_the_seed_decides_and_nothing_else() -> None:
     assert not all(torch.equal(first[name].up, other[name].up) for name in first)
 
 
+def test_the_scale_of_the_gradients_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is for half precision, whose small gradients would be 0; a power of two is exact."""
+    plain = _train(make_model())
+    monkeypatch.setattr(DiffusionModel, "gradient_scale", 1024.0)
+    scaled = _train(make_model())
+    for name in plain:
+        torch.testing.assert_close(scaled[name], plain[name], rtol=0, atol=0)
+
+
 def test_no_global_random_state_is_used(model: DiffusionModel) -> None:
     before = torch.random.get_rng_state()
     _train(model, steps=1)

@@ -55,13 +55,17 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     with _trainable_adapter(model.unet, config, generator=generator) as weights, graphed(model):
         factors = [factor for pair in weights.values() for factor in pair]
-        optimizer = torch.optim.AdamW(factors, lr=config.learning_rate, weight_decay=1e-2)
+        # Adam divides the gradients' scale out again, all but for ε.
+        epsilon = 1e-8 * model.gradient_scale
+        optimizer = torch.optim.AdamW(
+            factors, lr=config.learning_rate, eps=epsilon, weight_decay=1e-2
+        )
         batches = _timesteps(model, config, timesteps_in_use, generator=generator)
         for step in range(config.steps):
             check_stop(stop)
             optimizer.param_groups[0]["lr"] = learning_rate(config, step)
             losses = noise_losses(model, latent, prompt, next(batches), generator=generator)
-            _step(optimizer, losses, factors, gradient_scale=model.gradient_scale)
+            _step(optimizer, losses, gradient_scale=model.gradient_scale)
             yield weights
 
 
@@ -138,7 +142,6 @@ def noise_losses(
 def _step(
     optimizer: torch.optim.Optimizer,
     losses: Iterator[Tensor],
-    factors: list[Tensor],
     *,
     gradient_scale: float,
 ) -> None:
@@ -146,9 +149,6 @@ def _step(
     optimizer.zero_grad()
     for loss in losses:
         (loss * gradient_scale).backward()
-    for factor in factors:
-        if factor.grad is not None:
-            factor.grad /= gradient_scale
     optimizer.step()
 
 
