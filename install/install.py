@@ -55,12 +55,7 @@ def install(options: argparse.Namespace, here: Places) -> None:
     if not where and not options.no_gimp and may_install_gimp(yes=options.yes):
         run("bash", TREE_SCRIPT, GIMP_TREE)
         where = find_gimp()
-    print(
-        {
-            "": "GIMP 3 was not found: install it (https://www.gimp.org/downloads), then run this again.",
-            "host": "GIMP 3 is installed.",
-        }.get(where, f"GIMP 3 is in {where}.")
-    )
+    print(tell(where))
 
     step("3/4  The plug-in")
     run(here.python, ROOT / "install" / "vendor.py")
@@ -104,6 +99,17 @@ def find_gimp() -> str:
         told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         return told.stdout.strip()
     return "host" if place_plugin.installed_series() else ""
+
+
+def tell(where: str) -> str:
+    if where:
+        return "GIMP 3 is installed." if where == "host" else f"GIMP 3 is in {where}."
+    roots = place_plugin.config_roots(Path.home(), os.environ, sys.platform)
+    if place_plugin.existing_profiles(roots):
+        return (
+            "GIMP 3 is not on the PATH, as one from Flatpak or Snap is not; but it was used here."
+        )
+    return "GIMP 3 was not found: install it (https://www.gimp.org/downloads), then run this again."
 
 
 def may_install_gimp(*, yes: bool) -> bool:
@@ -205,4 +211,7 @@ if __name__ == "__main__":
     # In order with what the programs print that it calls; and not every console knows every sign.
     sys.stdout.reconfigure(line_buffering=True, errors="replace")
     chosen = parse(sys.argv[1:])
-    (uninstall if chosen.uninstall else install)(chosen, places())
+    try:
+        (uninstall if chosen.uninstall else install)(chosen, places())
+    except KeyboardInterrupt:
+        raise SystemExit("\nStopped. Run it again to go on.") from None

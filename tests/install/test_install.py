@@ -90,3 +90,19 @@ def test_an_unknown_option_is_refused() -> None:
     assert done.returncode == 2
     assert "unrecognized arguments: --everything" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_gimp_of_flatpak_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    def tell() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", "import install; print(install.tell(''))"],
+            cwd=ROOT / "install",
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    assert "GIMP 3 was not found" in tell()
+    (tmp_path / ".var" / "app" / "org.gimp.GIMP" / "config" / "GIMP" / "3.0").mkdir(parents=True)
+    assert "it was used here" in tell()
