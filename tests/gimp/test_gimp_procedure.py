@@ -115,6 +115,20 @@ def test_the_selection_is_grown_and_softened_for_the_edit_alone(gimp, fake_daemo
     assert any(0 < value < 255 for value in soft)
 
 
+def test_what_babl_found_is_there_for_the_next_process(gimp, fake_daemon):
+    home = Path.home() if gimp.where == "host" else Path(gimp.where) / "root"
+    kept = home / ".cache" / "babl" / "babl-fishes"
+    kept.unlink(missing_ok=True)
+    told = gimp.batch(PREPARE, 'result["call"] = call(image, [layer])')
+    assert told["call"][0] == "SUCCESS"
+    deadline = time.monotonic() + 10
+    while not kept.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)  # the process ends after its answer
+    assert "Y' u8" in kept.read_text(
+        encoding="utf-8"
+    )  # one of those that GEGL asks for at its start
+
+
 def test_without_a_selection_the_whole_layer_may_change(gimp, fake_daemon):
     told = gimp.batch("""
         image = new_image()
