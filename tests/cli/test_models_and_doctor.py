@@ -132,7 +132,7 @@ def test_doctor_tells_why_a_card_is_not_used(
     program.write_text("#!/bin/sh\necho NVIDIA GeForce GTX 1080\n")
     program.chmod(0o755)
     _, device, *_ = doctor.check_torch()
-    assert device.text.endswith("though there is an NVIDIA GeForce GTX 1080")
+    assert device.text.endswith("not the card that is here, NVIDIA GeForce GTX 1080")
     assert "takes the NVIDIA build" in device.advice
 
     monkeypatch.setattr("torch.version.cuda", "13.0")

@@ -102,7 +102,7 @@ def _device_finding(placement: Placement, *, asked: str) -> Finding:
         advice = f"This PyTorch is built for the CPU. {_INSTALL} It takes the NVIDIA build."
     else:
         advice = f"Update its driver to one for CUDA {torch.version.cuda}. Too old a card for that? {_OTHER_BUILD}"
-    return Finding("Device", f"{text}, though there is an {card}", advice)
+    return Finding("Device", f"{text}, not the card that is here, {card}", advice)
 
 
 def _nvidia_card() -> str:
