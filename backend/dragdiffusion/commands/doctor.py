@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PLUGIN = Path("plug-ins") / "drag_diffusion"
 _INSTALL = "Run the installer (install/install.py)."
 _OTHER_BUILD = (
-    "Run the installer with --torch-index and the address that https://pytorch.org/get-started names "
+    "Run the installer with --torch-index and the address that https://pytorch.org/get-started/locally names "
     "for your card, for instance of an older CUDA."
 )
 
