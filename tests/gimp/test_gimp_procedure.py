@@ -115,7 +115,8 @@ def test_the_selection_is_grown_and_softened_for_the_edit_alone(gimp, fake_daemo
     assert any(0 < value < 255 for value in soft)
 
 
-def test_what_babl_found_is_there_for_the_next_process(gimp, fake_daemon):
+@pytest.mark.usefixtures("fake_daemon")
+def test_what_babl_found_is_there_for_the_next_process(gimp):
     home = Path.home() if gimp.where == "host" else Path(gimp.where) / "root"
     kept = home / ".cache" / "babl" / "babl-fishes"
     kept.unlink(missing_ok=True)
