@@ -117,8 +117,10 @@ def test_the_selection_is_grown_and_softened_for_the_edit_alone(gimp, fake_daemo
 
 @pytest.mark.usefixtures("fake_daemon")
 def test_what_babl_found_is_there_for_the_next_process(gimp):
-    home = Path.home() if gimp.where == "host" else Path(gimp.where) / "root"
-    kept = home / ".cache" / "babl" / "babl-fishes"
+    caches = Path(gimp.where) / "root" / ".cache"
+    if gimp.where == "host":
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kept = caches / "babl" / "babl-fishes"
     kept.unlink(missing_ok=True)
     told = gimp.batch(PREPARE, 'result["call"] = call(image, [layer])')
     assert told["call"][0] == "SUCCESS"
