@@ -189,11 +189,8 @@ def step(title: str) -> None:
 
 
 def run(*command: str | Path) -> None:
-    """Its output is shown; what fails ends the installation, with the reason above."""
-    done = subprocess.run(command, check=False)
-    if done.returncode != 0:
-        shown = " ".join(map(str, command))
-        raise SystemExit(f"The installation stopped: this failed, see above: {shown}")
+    """Its output is shown."""
+    subprocess.run(command, check=True)
 
 
 def works(*command: str | Path) -> bool:
@@ -213,5 +210,8 @@ if __name__ == "__main__":
     chosen = parse(sys.argv[1:])
     try:
         (uninstall if chosen.uninstall else install)(chosen, places())
+    except subprocess.CalledProcessError as failed:
+        shown = " ".join(map(str, failed.cmd))
+        raise SystemExit(f"The installation stopped: this failed, see above: {shown}") from None
     except KeyboardInterrupt:
         raise SystemExit("\nStopped. Run it again to go on.") from None

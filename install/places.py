@@ -16,9 +16,7 @@ class Places:
     home: Path  # the daemon's environment, the demonstration, downloaded models
     cache: Path  # prepared images
     state: Path  # logs
-    links: (
-        Path | None
-    )  # where a link makes the program a command; None: the platform has no such folder
+    links: Path | None  # a folder of commands, for a link to the program; None: no such folder
     programs: str  # a virtual environment's folder of programs
     suffix: str  # of a program
 

@@ -348,14 +348,13 @@ def _make_ready():
 def _end():
     """Lets babl write down which conversions it found fast, for the next process that starts GEGL.
 
-    Else each looks for them anew, which is a tenth of the time in which the dialog opens. GIMP itself lets it not.
+    Else each looks for them anew, which is a tenth of the time in which the dialog opens. GIMP's own never let it.
     """
     gi.require_version("Babl", "0.1")
     from gi.repository import Babl
 
     for _user in range(8):  # libgimp, GEGL, …; once too often does nothing
         Babl.exit()
-    sys.stdout.flush()
     os._exit(0)  # what is left of GEGL has no babl any more
 
 

@@ -115,9 +115,8 @@ def gimp() -> Iterator[Gimp]:
 
 def _make_profile(gimp: Gimp) -> None:
     """A profile with the plug-in and little else, which starts in two seconds."""
-    subprocess.run(
-        [sys.executable, ROOT / "install" / "vendor.py"], check=True
-    )  # at once where all is up to date
+    # At once where all is up to date.
+    subprocess.run([sys.executable, ROOT / "install" / "vendor.py"], check=True)
     plug_ins = gimp.folder / "plug-ins"
     placing = (ROOT / "install" / "place_plugin.py", "place", "--daemon", "/none")
     subprocess.run([sys.executable, *placing, "--profile", gimp.folder], check=True)

@@ -127,9 +127,8 @@ def test_what_babl_found_is_there_for_the_next_process(gimp):
     deadline = time.monotonic() + 10
     while not kept.exists() and time.monotonic() < deadline:
         time.sleep(0.05)  # the process ends after its answer
-    assert "Y' u8" in kept.read_text(
-        encoding="utf-8"
-    )  # one of those that GEGL asks for at its start
+    found = kept.read_text(encoding="utf-8")
+    assert "Y' u8" in found  # one of those that GEGL asks for at its start
 
 
 def test_without_a_selection_the_whole_layer_may_change(gimp, fake_daemon):

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from xml.etree import ElementTree
 
 import pytest
-
-
-@pytest.fixture(scope="module")
-def place_plugin() -> Iterator[ModuleType]:
-    source = Path(__file__).parents[2] / "install" / "place_plugin.py"
-    spec = importlib.util.spec_from_file_location("place_plugin", source)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(source.parent)  # as it is when the file is run
-        spec.loader.exec_module(module)
-        yield module
-
 
 LAYOUTS = {
     "native": ("linux", ".config/GIMP/3.0"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path, PurePath
 from types import ModuleType
 
@@ -13,18 +11,6 @@ from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
 from dragdiffusion.daemon import endpoint
-
-INSTALL = Path(__file__).parents[2] / "install"
-
-
-@pytest.fixture(scope="module")
-def places() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(INSTALL)
-        import places
-
-        yield places
-    sys.modules.pop("places")
 
 
 @pytest.mark.parametrize(("platform", "kind"), [("linux", Unix), ("darwin", MacOS)])

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,14 +15,9 @@ INSTALL = Path(__file__).parents[2] / "install"
 XPU = "https://download.pytorch.org/whl/xpu"
 
 
-@pytest.fixture
-def torch_build(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+@pytest.fixture(autouse=True)
+def nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DRAGDIFFUSION_TORCH", raising=False)
-    monkeypatch.syspath_prepend(INSTALL)
-    import torch_build
-
-    yield torch_build
-    sys.modules.pop("torch_build")
 
 
 def put_nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

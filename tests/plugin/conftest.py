@@ -11,9 +11,8 @@ PLUGIN = ROOT / "gimp_plugin" / "drag_diffusion"
 
 sys.path.insert(0, str(PLUGIN))
 sys.path.append(str(PLUGIN / "vendor"))
-subprocess.run(
-    [sys.executable, ROOT / "install" / "vendor.py"], check=True
-)  # at once where all is up to date
+# At once where all is up to date.
+subprocess.run([sys.executable, ROOT / "install" / "vendor.py"], check=True)
 
 
 @pytest.fixture

@@ -144,14 +144,14 @@ class DiffusionModel:
     @torch.no_grad()
     def encode(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 c rows cols"]:
         """z_0, the mean of the VAE's posterior, scaled."""
-        mean = self._through_vae(lambda pixels: self.vae.encode(pixels).latent_dist.mean, image)
+        mean = self._through_vae(lambda values: self.vae.encode(values).latent_dist.mean, image)
         return mean * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latent: Float[Tensor, "1 c rows cols"]) -> Float[Tensor, "1 3 h w"]:
         """ModelUnavailable where float16 overflowed on the way to this latent."""
         scaled = latent.float() / self.vae.config.scaling_factor
-        return self._through_vae(lambda latent: self.vae.decode(latent).sample, scaled)
+        return self._through_vae(lambda values: self.vae.decode(values).sample, scaled)
 
     def _through_vae(self, work: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
         """In float32 from then on where float16 overflows, as in some checkpoints: the picture would be black."""
