@@ -6,6 +6,9 @@ import sys
 import time
 
 STARTED = time.monotonic()
+# Else babl, which starts with GIMP's library, fills 256 MB to see whether tables would convert pixels faster: half of the time in
+# which the dialog opens, for tables that nothing here is large enough to pay for.
+os.environ.setdefault("BABL_LUT", "0")
 
 from importlib.util import find_spec
 from pathlib import Path

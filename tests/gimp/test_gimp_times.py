@@ -77,6 +77,7 @@ def test_opening_reading_and_sending(desktop, real_daemon, name, side, mode):
                 "sending": sent["took"],
                 "MB": sent["bytes"] / 1e6,
                 "plug-in's peak, MiB": sent["peak_mib"],
+                "peak when drawn, MiB": paint["peak_mib"],
             }
         )
         desktop.press(dialog, "Escape")
@@ -85,6 +86,7 @@ def test_opening_reading_and_sending(desktop, real_daemon, name, side, mode):
     figures = {key: statistics.median(told[key] for told in later) for key in later[0]}
     keep(name, figures)
     assert figures["first paint"] < 5
+    assert figures["peak when drawn, MiB"] < 200  # babl would have filled 256 for its tables
     assert figures["sending"] < 20
     whole = mode == "reference" or side < 8192  # beyond 50 million pixels only a part is sent
     assert (figures["MB"] == pytest.approx(4 * side**2 / 1e6)) == whole
