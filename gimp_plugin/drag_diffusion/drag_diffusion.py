@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """DragDiffusion for GIMP 3: the procedures' registration. All else is imported when the user calls it."""
 
+import gc
 import os
 import sys
 import time
 
 STARTED = time.monotonic()
+gc.set_threshold(100_000)  # while modules are loaded there is nothing to collect
 # Else babl, which starts with GIMP's library, fills 256 MB to see whether tables would convert pixels faster: half of the time in
 # which the dialog opens, for tables that nothing here is large enough to pay for.
 os.environ.setdefault("BABL_LUT", "0")
