@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -135,6 +136,72 @@ def test_results_of_one_pass_outlive_the_next(recorded: list[WorkedAnew]) -> Non
     assert torch.equal(first, kept)
     assert not torch.equal(first, second)
     assert len(recorded) == 1
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_projections_of_timestep_and_prompt_are_kept(case: str) -> None:
+    request = make_request(CASES[case], mask=mask(), include_raw=True)
+    pictures, counts = [], []
+    for keeps in (False, True):
+        model = make_model()
+        with pytest.MonkeyPatch.context() as patch:
+            if not keeps:
+                patch.setattr(unet_passes, "_can_keep", lambda _model: False)
+            counts.append(count_projections(model.unet, patch))
+            pictures.append(edit(model, request).raw)
+        assert not any("forward" in vars(module) for module in model.unet.modules())
+    assert np.array_equal(*pictures)
+    assert 0 < counts[1]["timestep"] < counts[0]["timestep"]
+    assert 0 < counts[1]["prompt"] < counts[0]["prompt"] / 2
+
+
+def count_projections(unet: Any, patch: pytest.MonkeyPatch) -> Counter[str]:
+    """Of the timestep and of the prompt, from now on."""
+    kinds, counts = {}, Counter[str]()
+    for name, module in unet.named_modules():
+        if name.endswith("time_emb_proj"):
+            kinds[module] = "timestep"
+        elif name.endswith(("attn2.to_k", "attn2.to_v")):
+            kinds[module] = "prompt"
+    project = torch.nn.Linear.forward
+
+    def counting(module: torch.nn.Linear, values: Tensor) -> Tensor:
+        counts[kinds.get(module, "other")] += 1
+        return project(module, values)
+
+    patch.setattr(torch.nn.Linear, "forward", counting)
+    return counts
+
+
+def test_kept_projections_are_those_of_the_prompt_and_the_timestep() -> None:
+    model, latent = make_model(), torch.zeros(1, 4, 8, 8)
+    prompts = [model.embed_prompt(text) for text in ("a", "b")]
+    orders = [(prompt, timestep) for prompt in prompts for timestep in (301, 301, 1)]
+    with torch.no_grad():
+        wanted = [model.predict_noise(latent, timestep, prompt) for prompt, timestep in orders]
+        with unet_passes.repeated(model):
+            found = [model.predict_noise(latent, timestep, prompt) for prompt, timestep in orders]
+            pair = model.predict_noise(latent.expand(2, -1, -1, -1), 1, torch.cat(prompts))
+    assert all(map(torch.equal, found, wanted))
+    assert torch.allclose(pair, torch.cat([wanted[2], wanted[5]]), atol=1e-5)
+    assert not torch.equal(wanted[0], wanted[2])
+    assert not torch.equal(wanted[2], wanted[5])
+
+
+@pytest.mark.parametrize(
+    ("savings", "is_compiled", "keeps"),
+    [
+        (NO_SAVINGS, False, True),
+        (Savings(reference_on_host=True), False, True),
+        (Savings(recomputed=True), False, False),
+        (NO_SAVINGS, True, False),
+    ],
+)
+def test_projections_are_kept_where_that_is_right(
+    savings: Savings, is_compiled: bool, keeps: bool
+) -> None:
+    model = SimpleNamespace(savings=savings, is_compiled=is_compiled)
+    assert unet_passes._can_keep(model) == keeps
 
 
 def mask() -> np.ndarray:

@@ -3,7 +3,8 @@
     with without_savings(model):
         ...  # inversion alone prepares; each edit records the reference anew, in a batch of two
 
-Gradients go to every weight, LoRA stays beside the weights, the features are resized as a whole, two pictures are decoded.
+Gradients go to every weight, LoRA stays beside the weights, the features are resized as a whole, timestep and prompt are projected
+in every pass, two pictures are decoded.
 Attention under control lays out its whole matrix; elsewhere it is the fused kernel here too.
 """
 
@@ -24,6 +25,7 @@ from dragdiffusion.engine import (
     lora,
     reference_branch,
     reference_latent_control,
+    unet_passes,
 )
 from dragdiffusion.engine.config import LoraConfig
 from dragdiffusion.engine.diffusion_model import DiffusionModel
@@ -49,6 +51,7 @@ def without_savings(model: DiffusionModel) -> Iterator[None]:
             (latent_optimization, "FeatureGrid", _WholeGrid),
             (reference_latent_control, "scaled_dot_product_attention", _whole_attention),
             (torch.autograd, "grad", _gradients_of_everything),
+            (unet_passes, "_can_keep", lambda _model: False),
             (model, "decode", lambda latent: [decode(latent), decode(latent)][0]),
         ):
             stack.enter_context(mock.patch.object(place, name, stands_in))

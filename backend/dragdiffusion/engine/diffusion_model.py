@@ -63,7 +63,8 @@ class DiffusionModel:
         )
         self.savings = NO_SAVINGS  # memory_plan.following sets others for a while
         self.records_passes = True  # where that can be
-        self.passes: DirectPasses = DIRECT  # unet_passes.graphed sets others for a while
+        self.is_compiled = False
+        self.passes: DirectPasses = DIRECT  # unet_passes sets others for a while
         self.tokenizer = parts.tokenizer
         self.scheduler_config = dict(parts.scheduler_config)
 
@@ -105,6 +106,7 @@ class DiffusionModel:
         for module in self.unet.modules():
             if isinstance(module, ResnetBlock2D | FeedForward):
                 module.compile(dynamic=False)
+        self.is_compiled = True
 
     @property
     def vae_factor(self) -> int:
@@ -222,8 +224,7 @@ class DiffusionModel:
         self, name: str, function: Pass, latent: Tensor, timestep: int | Tensor, prompt: Tensor
     ) -> tuple[Tensor, ...]:
         """Of the UNet, or of a part of it; functions of one name do the same operations."""
-        moment = torch.as_tensor(timestep, device=latent.device)
-        return self.passes.run(name, function, latent, moment, prompt)
+        return self.passes.run(name, function, latent, timestep, prompt)
 
     @contextmanager
     def tap(self, block: int, *, stop: bool = False) -> Iterator[list[Tensor]]:

@@ -45,7 +45,7 @@ from dragdiffusion.engine.latent_warp import warped_latent
 from dragdiffusion.engine.motion_field import Way
 from dragdiffusion.engine.plausibility import prediction_error
 from dragdiffusion.engine.reference_branch import ReferenceBranch, denoise, record_branch
-from dragdiffusion.engine.unet_passes import graphed
+from dragdiffusion.engine.unet_passes import repeated
 from dragdiffusion.engine.validation import validate, validate_image
 
 _HOLD = 2.0  # working pixels: a drag no longer than that keeps its handle where it is
@@ -141,7 +141,7 @@ def _learn_image(
         weights = yield from _fine_tune(model, latent, prompts[-1:], config, stop=stop)
 
     # 3. DDIM inversion, and the reference branch's keys and values on the way back.
-    with _timed("inversion", seconds), lora.applied(model, weights), graphed(model):
+    with _timed("inversion", seconds), lora.applied(model, weights), repeated(model):
         branch = yield from _invert(model, latent, prompts, config, stop=stop)
     return weights, branch
 
@@ -229,7 +229,7 @@ def drag(
                 problem = _warped(problem, motion)
             yield StageStep(Stage.WARPING, 1, 1)
 
-        with graphed(session.model):
+        with repeated(session.model):
             # 4. Motion supervision and point tracking move the latent.
             with _timed("drag", seconds):
                 enough = enough or Event()

@@ -26,7 +26,7 @@ from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import DragRequest, Pixels, Stage, StageStep
 from dragdiffusion.engine.errors import InvalidRequest, check_stop
 from dragdiffusion.engine.reference_branch import ReferenceBranch, record_branch
-from dragdiffusion.engine.unet_passes import graphed
+from dragdiffusion.engine.unet_passes import repeated
 from dragdiffusion.engine.validation import not_this_image
 
 _ROUNDING = 4  # of 255: by so much another device or precision may round differently
@@ -54,7 +54,7 @@ def generate(
     """Samples a picture with DDIM; without noise on the way, so that the trajectory leads back."""
     began = perf_counter()
     latents = [_first_noise(model, generation)]
-    with graphed(model):
+    with repeated(model):
         for latent in _sample(model, generation, latents[0], stop=stop):
             latents.append(latent)
             yield StageStep(Stage.SAMPLING, len(latents) - 1, generation.num_inference_steps)
@@ -108,7 +108,7 @@ def branch_of_generated(
     num_steps = config.num_inverted_steps
     latents = tuple(latent.to(model.device) for latent in generated.latents[: num_steps + 1])
     prompts = _embed_prompts(model, generated.generation)
-    with graphed(model):
+    with repeated(model):
         recording = record_branch(model, schedule, latents, prompts, config=config, stop=stop)
         for step, branch in enumerate(recording, start=1):  # noqa: B007
             yield StageStep(Stage.INVERTING, step, num_steps)

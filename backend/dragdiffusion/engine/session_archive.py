@@ -49,7 +49,7 @@ from dragdiffusion.engine.reference_latent_control import (
     ReferenceKeyValues,
     self_attention_layers,
 )
-from dragdiffusion.engine.unet_passes import graphed
+from dragdiffusion.engine.unet_passes import repeated
 
 FORMAT = 1  # counts changes of what archive() writes
 RECORDING_AT_MOST = 64 << 20  # bytes; a larger one is made again
@@ -153,7 +153,7 @@ def restore(
     weights = contents.lora_weights(request.config.lora.rank, trained=request.config.lora.steps > 0)
     branch = _read_branch(contents, model, request)
     if not contents.has_recording:
-        with lora.applied(model, weights), graphed(model):
+        with lora.applied(model, weights), repeated(model):
             branch = yield from _recorded_again(branch, request.config, stop=stop)
     contents.check_all_read()
     return EditSession(

@@ -1,21 +1,25 @@
-"""The UNet's passes as CUDA graphs: a card is given a thousand small operations at once, not one after the other.
+"""What the UNet's passes have in common is done once; the numbers are the same.
 
-    with unet_passes.graphed(model):  # whose weights stay what and where they are
+    with unet_passes.repeated(model):  # whose weights stay what and where they are
         ...
 
-The first pass of a kind is recorded; those that follow copy their inputs to where its were, and replay it. The numbers are the same
-(https://pytorch.org/blog/accelerating-pytorch-with-cuda-graphs).
+On a card, passes are CUDA graphs: it is given a thousand small operations at once, not one after the other. The first pass of a
+kind is recorded; those that follow copy their inputs to where its were, and replay it
+(https://pytorch.org/blog/accelerating-pytorch-with-cuda-graphs). Elsewhere the layers' projections of timestep and prompt, which do
+not depend on the latent, are kept for the next pass that has the same ones.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.resnet import ResnetBlock2D
+from torch import Tensor, nn
 
 Pass = Callable[..., "tuple[Tensor, ...]"]
 _log = logging.getLogger(__name__)
@@ -24,8 +28,10 @@ _log = logging.getLogger(__name__)
 class DirectPasses:
     """Each operation is started when its turn comes."""
 
-    def run(self, _name: str, function: Pass, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return function(*inputs)
+    def run(
+        self, _name: str, function: Pass, latent: Tensor, timestep: int | Tensor, prompt: Tensor
+    ) -> tuple[Tensor, ...]:
+        return function(latent, torch.as_tensor(timestep, device=latent.device), prompt)
 
     @contextmanager
     def holding(self, reference: Any) -> Iterator[Any]:
@@ -37,12 +43,32 @@ DIRECT = DirectPasses()
 
 
 @contextmanager
+def repeated(model: Any) -> Iterator[None]:
+    """Inside, passes of the model are recorded and replayed, or else their projections kept, where that can be."""
+    if _can_record(model):
+        with graphed(model):
+            yield
+    elif _can_keep(model):
+        kept = KeptProjections()
+        with _using(model, kept), kept.of(model.unet):
+            yield
+    else:
+        yield
+
+
+@contextmanager
 def graphed(model: Any) -> Iterator[None]:
-    """Inside, the model's passes are recorded and replayed where that can be: on a CUDA card with memory to spare."""
+    """Inside, the model's passes are recorded and replayed where that can be; its weights may learn, in place."""
     if not _can_record(model):
         yield
         return
-    found, model.passes = model.passes, GraphedPasses(model.unet)
+    with _using(model, GraphedPasses(model.unet)):
+        yield
+
+
+@contextmanager
+def _using(model: Any, passes: DirectPasses) -> Iterator[None]:
+    found, model.passes = model.passes, passes
     try:
         yield
     finally:
@@ -54,6 +80,60 @@ def _can_record(model: Any) -> bool:
     return model.records_passes and model.device.type == "cuda" and not short_of_memory
 
 
+def _can_keep(model: Any) -> bool:
+    """Not where a pass is done again on its way back, when another one may have been made; nor in compiled blocks."""
+    return not model.savings.recomputed and not model.is_compiled
+
+
+class KeptProjections(DirectPasses):
+    """What layers make of the timestep and of the prompt of the pass that runs, if the one before had them too."""
+
+    def __init__(self) -> None:
+        self._timestep = (-1, 0)  # and for how many samples
+        self._of_timestep: dict[nn.Module, Tensor] = {}
+        self._prompt: Tensor | None = None
+        self._of_prompt: dict[nn.Module, Tensor] = {}
+
+    def run(
+        self, name: str, function: Pass, latent: Tensor, timestep: int | Tensor, prompt: Tensor
+    ) -> tuple[Tensor, ...]:
+        if (int(timestep), len(latent)) != self._timestep:
+            self._timestep, self._of_timestep = (int(timestep), len(latent)), {}
+        if prompt is not self._prompt:
+            self._prompt, self._of_prompt = prompt, {}
+        return super().run(name, function, latent, timestep, prompt)
+
+    @contextmanager
+    def of(self, unet: Any) -> Iterator[None]:
+        """Inside, these layers of the UNet answer with what is kept."""
+        with ExitStack() as stack:
+            for module in unet.modules():
+                if isinstance(module, ResnetBlock2D) and module.time_emb_proj is not None:
+                    stack.enter_context(_answering(module.time_emb_proj, lambda: self._of_timestep))
+                elif isinstance(module, BasicTransformerBlock) and module.attn2 is not None:
+                    for projection in (module.attn2.to_k, module.attn2.to_v):
+                        stack.enter_context(_answering(projection, lambda: self._of_prompt))
+            yield
+
+
+@contextmanager
+def _answering(layer: nn.Module, get_kept: Callable[[], dict[nn.Module, Tensor]]) -> Iterator[None]:
+    """Inside, the layer computes what is not kept, and keeps it."""
+    compute = layer.forward
+
+    def answer(values: Tensor) -> Tensor:
+        kept = get_kept()
+        if layer not in kept:
+            kept[layer] = compute(values)
+        return kept[layer]
+
+    layer.forward = answer
+    try:
+        yield
+    finally:
+        del layer.forward
+
+
 class GraphedPasses(DirectPasses):
     """Passes of one name with inputs of like shapes must do the same operations."""
 
@@ -63,7 +143,10 @@ class GraphedPasses(DirectPasses):
         self._held: dict[Hashable, Any] = {}
         self._holds: Hashable = None
 
-    def run(self, name: str, function: Pass, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def run(
+        self, name: str, function: Pass, latent: Tensor, timestep: int | Tensor, prompt: Tensor
+    ) -> tuple[Tensor, ...]:
+        inputs = (latent, torch.as_tensor(timestep, device=latent.device), prompt)
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (*inputs, *self._trained))
         shapes = tuple((t.shape, t.dtype, t.requires_grad) for t in inputs)
         kind = (name, learns, self._holds, shapes)
