@@ -8,8 +8,8 @@ import time
 
 STARTED = time.monotonic()
 gc.set_threshold(100_000)  # while modules are loaded there is nothing to collect
-# Else babl, which starts with GIMP's library, fills 256 MB to see whether tables would convert pixels faster: half of the time in
-# which the dialog opens, for tables that nothing here is large enough to pay for.
+# Else babl, which starts with GIMP's library, fills 256 MB to see whether tables would convert pixels faster: two fifths of the
+# time in which the dialog opens, for tables that nothing here is large enough to pay for.
 os.environ.setdefault("BABL_LUT", "0")
 
 from importlib.util import find_spec
