@@ -45,14 +45,12 @@ DIRECT = DirectPasses()
 @contextmanager
 def repeated(model: Any) -> Iterator[None]:
     """Inside, passes of the model are recorded and replayed, or else their projections kept, where that can be."""
-    if _can_record(model):
+    if _can_record(model) or not _can_keep(model):
         with graphed(model):
             yield
-    elif _can_keep(model):
-        kept = KeptProjections()
-        with _using(model, kept), kept.of(model.unet):
-            yield
-    else:
+        return
+    kept = KeptProjections()
+    with _using(model, kept), kept.of(model.unet):
         yield
 
 
@@ -97,8 +95,9 @@ class KeptProjections(DirectPasses):
     def run(
         self, name: str, function: Pass, latent: Tensor, timestep: int | Tensor, prompt: Tensor
     ) -> tuple[Tensor, ...]:
-        if (int(timestep), len(latent)) != self._timestep:
-            self._timestep, self._of_timestep = (int(timestep), len(latent)), {}
+        moment = int(timestep), len(latent)
+        if moment != self._timestep:
+            self._timestep, self._of_timestep = moment, {}
         if prompt is not self._prompt:
             self._prompt, self._of_prompt = prompt, {}
         return super().run(name, function, latent, timestep, prompt)
