@@ -82,6 +82,13 @@ def test_a_second_edit_in_fast_mode_costs_less_than_sixty(sd15: DiffusionModel) 
     assert flops.next_edit < flops.first_edit
 
 
+def test_half_precision_is_counted_too(sd15: DiffusionModel) -> None:
+    half = make_model(torch.float16, device=torch.device("meta"))
+    config = default_config(Mode.FAST, Family.SD1)
+    counts = (_count(model, config, mask=True) for model in (sd15, half))
+    assert len({count.first_edit for count in counts}) == 1
+
+
 def test_fine_tuning_in_default_mode_takes_a_quarter(sd15: DiffusionModel) -> None:
     ours, paper = (
         _count(sd15, default_config(mode, Family.SD1), mask=True).total("lora")

@@ -135,7 +135,7 @@ def _on_meta(model: DiffusionModel) -> DiffusionModel:
         name=model.name,
         family=model.family,
         device=torch.device("meta"),
-        dtype=model.dtype,
+        dtype=torch.float32,  # the operations are the same, and nothing is looked at for overflow
     )
 
 
