@@ -21,6 +21,12 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODE_REFERENCE: _ClassVar[Mode]
     MODE_FAST: _ClassVar[Mode]
 
+class TimestepSpacing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TIMESTEP_SPACING_UNSPECIFIED: _ClassVar[TimestepSpacing]
+    TIMESTEP_SPACING_LEADING: _ClassVar[TimestepSpacing]
+    TIMESTEP_SPACING_TRAILING: _ClassVar[TimestepSpacing]
+
 class Fit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FIT_UNSPECIFIED: _ClassVar[Fit]
@@ -62,6 +68,9 @@ MODE_UNSPECIFIED: Mode
 MODE_DEFAULT: Mode
 MODE_REFERENCE: Mode
 MODE_FAST: Mode
+TIMESTEP_SPACING_UNSPECIFIED: TimestepSpacing
+TIMESTEP_SPACING_LEADING: TimestepSpacing
+TIMESTEP_SPACING_TRAILING: TimestepSpacing
 FIT_UNSPECIFIED: Fit
 FIT_WIDTH: Fit
 FIT_AREA: Fit
@@ -150,7 +159,7 @@ class Trajectory(_message.Message):
     def __init__(self, points: _Optional[_Iterable[_Union[Point, _Mapping]]] = ...) -> None: ...
 
 class HyperParameters(_message.Message):
-    __slots__ = ("num_inference_steps", "inversion_strength", "max_drag_steps", "learning_rate", "mask_weight", "supervision_radius", "tracking_radius", "arrival_distance", "drag_steps_per_timestep", "lora_steps", "lora_rank", "lora_learning_rate", "lora_batch_size", "guidance_scale", "reference_start_step", "reference_start_layer", "feature_block", "feature_scale", "lock_outside_mask", "pixel_centres", "supervision_target", "working_size", "fit", "reference_from_inversion", "settle", "warp", "lora_used_timesteps", "lora_cosine", "lora_up_blocks_only")
+    __slots__ = ("num_inference_steps", "inversion_strength", "max_drag_steps", "learning_rate", "mask_weight", "supervision_radius", "tracking_radius", "arrival_distance", "drag_steps_per_timestep", "lora_steps", "lora_rank", "lora_learning_rate", "lora_batch_size", "guidance_scale", "reference_start_step", "reference_start_layer", "feature_block", "feature_scale", "lock_outside_mask", "pixel_centres", "supervision_target", "working_size", "fit", "timestep_spacing", "reference_from_inversion", "settle", "warp", "lora_used_timesteps", "lora_cosine", "lora_up_blocks_only")
     NUM_INFERENCE_STEPS_FIELD_NUMBER: _ClassVar[int]
     INVERSION_STRENGTH_FIELD_NUMBER: _ClassVar[int]
     MAX_DRAG_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +183,7 @@ class HyperParameters(_message.Message):
     SUPERVISION_TARGET_FIELD_NUMBER: _ClassVar[int]
     WORKING_SIZE_FIELD_NUMBER: _ClassVar[int]
     FIT_FIELD_NUMBER: _ClassVar[int]
+    TIMESTEP_SPACING_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FROM_INVERSION_FIELD_NUMBER: _ClassVar[int]
     SETTLE_FIELD_NUMBER: _ClassVar[int]
     WARP_FIELD_NUMBER: _ClassVar[int]
@@ -203,13 +213,14 @@ class HyperParameters(_message.Message):
     supervision_target: SupervisionTarget
     working_size: int
     fit: Fit
+    timestep_spacing: TimestepSpacing
     reference_from_inversion: bool
     settle: bool
     warp: bool
     lora_used_timesteps: bool
     lora_cosine: bool
     lora_up_blocks_only: bool
-    def __init__(self, num_inference_steps: _Optional[int] = ..., inversion_strength: _Optional[float] = ..., max_drag_steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., mask_weight: _Optional[float] = ..., supervision_radius: _Optional[int] = ..., tracking_radius: _Optional[int] = ..., arrival_distance: _Optional[float] = ..., drag_steps_per_timestep: _Optional[int] = ..., lora_steps: _Optional[int] = ..., lora_rank: _Optional[int] = ..., lora_learning_rate: _Optional[float] = ..., lora_batch_size: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., reference_start_step: _Optional[int] = ..., reference_start_layer: _Optional[int] = ..., feature_block: _Optional[int] = ..., feature_scale: _Optional[float] = ..., lock_outside_mask: _Optional[bool] = ..., pixel_centres: _Optional[bool] = ..., supervision_target: _Optional[_Union[SupervisionTarget, str]] = ..., working_size: _Optional[int] = ..., fit: _Optional[_Union[Fit, str]] = ..., reference_from_inversion: _Optional[bool] = ..., settle: _Optional[bool] = ..., warp: _Optional[bool] = ..., lora_used_timesteps: _Optional[bool] = ..., lora_cosine: _Optional[bool] = ..., lora_up_blocks_only: _Optional[bool] = ...) -> None: ...
+    def __init__(self, num_inference_steps: _Optional[int] = ..., inversion_strength: _Optional[float] = ..., max_drag_steps: _Optional[int] = ..., learning_rate: _Optional[float] = ..., mask_weight: _Optional[float] = ..., supervision_radius: _Optional[int] = ..., tracking_radius: _Optional[int] = ..., arrival_distance: _Optional[float] = ..., drag_steps_per_timestep: _Optional[int] = ..., lora_steps: _Optional[int] = ..., lora_rank: _Optional[int] = ..., lora_learning_rate: _Optional[float] = ..., lora_batch_size: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., reference_start_step: _Optional[int] = ..., reference_start_layer: _Optional[int] = ..., feature_block: _Optional[int] = ..., feature_scale: _Optional[float] = ..., lock_outside_mask: _Optional[bool] = ..., pixel_centres: _Optional[bool] = ..., supervision_target: _Optional[_Union[SupervisionTarget, str]] = ..., working_size: _Optional[int] = ..., fit: _Optional[_Union[Fit, str]] = ..., timestep_spacing: _Optional[_Union[TimestepSpacing, str]] = ..., reference_from_inversion: _Optional[bool] = ..., settle: _Optional[bool] = ..., warp: _Optional[bool] = ..., lora_used_timesteps: _Optional[bool] = ..., lora_cosine: _Optional[bool] = ..., lora_up_blocks_only: _Optional[bool] = ...) -> None: ...
 
 class Generation(_message.Message):
     __slots__ = ("prompt", "negative_prompt", "seed", "num_inference_steps", "guidance_scale", "width", "height")

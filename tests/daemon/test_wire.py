@@ -8,13 +8,22 @@ from typing import Any
 import pytest
 
 from dragdiffusion.daemon import wire
-from dragdiffusion.engine.config import DragConfig, Fit, SupervisionTarget
+from dragdiffusion.engine.config import DragConfig, Fit, SupervisionTarget, TimestepSpacing
 from dragdiffusion.engine.drag_types import Stage
 from dragdiffusion.engine.errors import InvalidRequest
 from dragdiffusion_rpc import drag_pb2 as rpc
 
 FIELDS = list(rpc.HyperParameters.DESCRIPTOR.fields)
-OTHER = {"fit": rpc.FIT_AREA, "supervision_target": rpc.SUPERVISION_TARGET_ORIGINAL}
+OTHER = {
+    "fit": rpc.FIT_AREA,
+    "supervision_target": rpc.SUPERVISION_TARGET_ORIGINAL,
+    "timestep_spacing": rpc.TIMESTEP_SPACING_TRAILING,
+}
+EXPECTED = {
+    "fit": Fit.AREA,
+    "supervision_target": SupervisionTarget.ORIGINAL,
+    "timestep_spacing": TimestepSpacing.TRAILING,
+}
 NOT_ON_THE_WIRE = {"mode", "seed", "lora"}  # fields of the request itself, or spread out
 
 
@@ -32,8 +41,7 @@ def test_a_hyper_parameter_arrives(field: Any) -> None:
         value = 0.25 if field.name == "feature_scale" else 64 if "working" in field.name else value
     message = rpc.PrepareRequest(hyper_parameters=rpc.HyperParameters(**{field.name: value}))
     after = flat(wire.to_config(message, DragConfig()))
-    expected = {"fit": Fit.AREA, "supervision_target": SupervisionTarget.ORIGINAL}
-    assert after.pop(field.name) == expected.get(field.name, value)
+    assert after.pop(field.name) == EXPECTED.get(field.name, value)
     changed = {name for name, now in after.items() if now != flat(DragConfig())[name]}
     assert changed <= {"lora"}
 

@@ -5,6 +5,7 @@ from threading import Event
 import pytest
 import torch
 
+from dragdiffusion.engine.config import TimestepSpacing
 from dragdiffusion.engine.ddim import DdimSchedule, guided_noise, invert
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from engine.tiny_model import make_model
@@ -19,6 +20,14 @@ def test_levels_are_the_official_timesteps(model: DiffusionModel) -> None:
     assert schedule.timestep(1) == 1
     assert schedule.timestep(35) == 681
     assert schedule.alphas[0] == pytest.approx(1 - 0.00085)  # set_alpha_to_one=False
+
+
+def test_few_steps_waste_none_on_the_picture_itself(model: DiffusionModel) -> None:
+    schedule = DdimSchedule.of(
+        model.scheduler_config, num_steps=10, spacing=TimestepSpacing.TRAILING
+    )
+    assert schedule.timesteps[:4] == (99, 199, 299, 399)
+    assert schedule.timesteps[-1] == 999
 
 
 def test_up_and_down_with_the_same_noise_are_inverse(model: DiffusionModel) -> None:

@@ -13,7 +13,14 @@ import numpy as np
 from dragdiffusion.daemon.buffers import CHUNK_BYTES, BufferName, BufferStore, name_of
 from dragdiffusion.daemon.progress import Reading
 from dragdiffusion.daemon.workbench import Edited, Generated, Prepared, Run
-from dragdiffusion.engine.config import DragConfig, Fit, Generation, Mode, SupervisionTarget
+from dragdiffusion.engine.config import (
+    DragConfig,
+    Fit,
+    Generation,
+    Mode,
+    SupervisionTarget,
+    TimestepSpacing,
+)
 from dragdiffusion.engine.drag_types import (
     DragRequest,
     DragStep,
@@ -44,6 +51,10 @@ _CHOICES: dict[str, dict[int, Enum]] = {
     "supervision_target": {
         rpc.SUPERVISION_TARGET_CURRENT: SupervisionTarget.CURRENT,
         rpc.SUPERVISION_TARGET_ORIGINAL: SupervisionTarget.ORIGINAL,
+    },
+    "timestep_spacing": {
+        rpc.TIMESTEP_SPACING_LEADING: TimestepSpacing.LEADING,
+        rpc.TIMESTEP_SPACING_TRAILING: TimestepSpacing.TRAILING,
     },
     "fit": {rpc.FIT_WIDTH: Fit.WIDTH, rpc.FIT_AREA: Fit.AREA},
 }

@@ -23,6 +23,13 @@ class SupervisionTarget(str, Enum):
     ORIGINAL = "original"  # F_0(h⁰): GoodDrag (arXiv 2404.07206), no drift
 
 
+class TimestepSpacing(str, Enum):
+    """Where the timesteps of a schedule lie: diffusers' names (Lin et al., arXiv 2305.08891, table 2)."""
+
+    LEADING = "leading"  # 1, 21, … 981 of 50: the official code
+    TRAILING = "trailing"  # 19, 39, … 999: no step is spent on a latent that is the picture already
+
+
 class Fit(str, Enum):
     """How the region is brought to the size at which the model works."""
 
@@ -58,6 +65,7 @@ class DragConfig:
     working_size: int = 512  # pixels, side of the square on which the model was trained
     fit: Fit = Fit.WIDTH
     num_inference_steps: int = 50  # T, DDIM steps of the whole schedule
+    timestep_spacing: TimestepSpacing = TimestepSpacing.LEADING
     inversion_strength: float = 0.7  # fraction of the schedule that is inverted
     guidance_scale: float = 1.0  # classifier-free guidance in denoising; 1: none
     feature_block: int = 2  # index of the up block whose output is F(z)
@@ -135,6 +143,7 @@ class Generation:
         return replace(
             config,
             num_inference_steps=self.num_inference_steps,
+            timestep_spacing=TimestepSpacing.LEADING,
             guidance_scale=self.guidance_scale,
             lora=replace(config.lora, steps=0),  # the model knows what it made itself
             working_size=self.width,

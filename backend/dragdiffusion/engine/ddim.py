@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragdiffusion.engine import guidance
+from dragdiffusion.engine.config import DragConfig, TimestepSpacing
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import check_stop
 
@@ -30,13 +31,24 @@ class DdimSchedule:
     predicts_velocity: bool
 
     @classmethod
-    def of(cls, scheduler_config: Mapping[str, Any], *, num_steps: int) -> DdimSchedule:
+    def of_edit(cls, scheduler_config: Mapping[str, Any], config: DragConfig) -> DdimSchedule:
+        steps, spacing = config.num_inference_steps, config.timestep_spacing
+        return cls.of(scheduler_config, num_steps=steps, spacing=spacing)
+
+    @classmethod
+    def of(
+        cls,
+        scheduler_config: Mapping[str, Any],
+        *,
+        num_steps: int,
+        spacing: TimestepSpacing = TimestepSpacing.LEADING,
+    ) -> DdimSchedule:
         scheduler = DDIMScheduler.from_config(
             dict(scheduler_config),
             clip_sample=False,
             set_alpha_to_one=False,
             steps_offset=1,
-            timestep_spacing="leading",
+            timestep_spacing=spacing.value,
         )
         scheduler.set_timesteps(num_steps)
         ascending = sorted(scheduler.timesteps.tolist())

@@ -96,6 +96,7 @@ def session_key(model_name: str, request: DragRequest) -> Hashable:
         config.working_size,
         config.fit,
         config.num_inference_steps,
+        config.timestep_spacing,
         config.num_inverted_steps,
         config.guidance_scale,
         config.reference_from_inversion,
@@ -157,7 +158,7 @@ def _fine_tune(
     weights: lora.LoraWeights = {}
     if config.lora.steps == 0:
         return weights
-    schedule = DdimSchedule.of(model.scheduler_config, num_steps=config.num_inference_steps)
+    schedule = DdimSchedule.of_edit(model.scheduler_config, config)
     training = lora.train(
         model,
         latent,
@@ -180,7 +181,7 @@ def _invert(
     *,
     stop: Event,
 ) -> Generator[StageStep, None, ReferenceBranch]:
-    schedule = DdimSchedule.of(model.scheduler_config, num_steps=config.num_inference_steps)
+    schedule = DdimSchedule.of_edit(model.scheduler_config, config)
     num_steps = config.num_inverted_steps
     latents = [latent]
     inversion = invert(model, schedule, latent, prompts[-1:], num_steps=num_steps, stop=stop)

@@ -104,7 +104,7 @@ def branch_of_generated(
         raise InvalidRequest("The image must be generated before it is prepared.")
     _validate_pixels(request, generated)
     config = request.config
-    schedule = DdimSchedule.of(model.scheduler_config, num_steps=config.num_inference_steps)
+    schedule = DdimSchedule.of_edit(model.scheduler_config, config)
     num_steps = config.num_inverted_steps
     latents = tuple(latent.to(model.device) for latent in generated.latents[: num_steps + 1])
     prompts = _embed_prompts(model, generated.generation)
