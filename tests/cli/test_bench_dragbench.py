@@ -19,10 +19,10 @@ from cli.conftest import RunCommand
 from dragdiffusion.commands import bench_engine
 from dragdiffusion.commands.bench_dragbench import DragBenchOrder, compare_runs, run_dragbench
 from dragdiffusion.commands.bench_engine import EngineOrder
-from dragdiffusion.engine.config import DragConfig, Mode
+from dragdiffusion.engine.config import Mode
 from dragdiffusion.engine.errors import InvalidRequest
-from dragdiffusion.models.families import Family
-from dragdiffusion.models.profiles import default_config
+from dragdiffusion.models.catalogue import ModelSource
+from dragdiffusion.models.profiles import Defaults, defaults
 
 TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
 
@@ -44,12 +44,12 @@ def _few_steps(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
 
-    def few(mode: Mode, family: Family) -> DragConfig:
-        return replace(
-            default_config(mode, family), num_inference_steps=4, max_drag_steps=2, working_size=64
-        )
+    def few(mode: Mode, source: ModelSource) -> Defaults:
+        usual = defaults(mode, source)
+        short = {"num_inference_steps": 4, "max_drag_steps": 2, "working_size": 64}
+        return usual._replace(drag=replace(usual.drag, **short))
 
-    monkeypatch.setattr(bench_engine, "default_config", few)
+    monkeypatch.setattr(bench_engine, "defaults", few)
 
 
 @pytest.mark.usefixtures("_few_steps")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import pytest
 from dragdiffusion.client.connection import Connection, DaemonError
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
-from fakes.hub import FakeHub
+from fakes.hub import FakeHub, listing
 from fakes.running import RunningDaemon, StartDaemon, preparation, wait_until
 
+LCM = "latent-consistency/lcm-lora-sdv1-5"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 UNET = "unet/diffusion_pytorch_model.fp16.safetensors"
 FILES = (
@@ -65,6 +67,37 @@ def sd15(daemon: Connection) -> rpc.Model:
 
 def state(daemon: Connection) -> str:
     return rpc.ModelState.Name(sd15(daemon).state).removeprefix("MODEL_STATE_")
+
+
+def lcm(daemon: Connection) -> tuple[str, bool]:
+    model = next(model for model in daemon.models().models if model.name == LCM)
+    return rpc.ModelState.Name(model.state).removeprefix("MODEL_STATE_"), model.available
+
+
+def test_lora_factors_bring_what_they_change(
+    daemon: Connection, hub: FakeHub, tmp_path: Path
+) -> None:
+    factors = tmp_path / "factors"
+    factors.mkdir()
+    header = json.dumps(
+        {"unet.mid_block.attn2.to_k.lora_A.weight": {"dtype": "F16", "shape": [64, 768],
+                                                     "data_offsets": [0, 0]}}
+    ).encode()  # fmt: skip
+    file = factors / "pytorch_lora_weights.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header)
+    hub.repositories[LCM] = factors
+    *_, last = daemon.download_model(LCM)
+    assert (last.file, last.done_bytes) == ("model_index.json", TOTAL)
+    assert lcm(daemon) == ("READY", True)
+    assert state(daemon) == "READY"
+    assert not list(daemon.verify_model(LCM))[-1].damaged_files
+    daemon.remove_model("sd15")
+    assert lcm(daemon) == ("PARTIAL", False)
+    list(daemon.download_model(LCM))
+    assert lcm(daemon) == ("READY", True)
+    daemon.remove_model(LCM)
+    assert LCM not in [model.name for model in daemon.models().models]
+    assert state(daemon) == "READY"
 
 
 def test_the_list_says_what_each_model_is_for(daemon: Connection, tmp_path: Path) -> None:
@@ -184,7 +217,7 @@ def test_one_of_hugging_face_s_cache_is_verified_and_never_removed(
     blobs.mkdir(parents=True)
     (cache / "refs").mkdir()
     (cache / "refs" / "main").write_text("abc")
-    for entry in hub._listing()["siblings"]:
+    for entry in listing(hub.repositories[SD15])["siblings"]:
         path = entry["rfilename"]
         name = entry["lfs"]["sha256"] if "lfs" in entry else entry["blobId"]
         (blobs / name).write_bytes((folder / path).read_bytes())
@@ -301,7 +334,7 @@ def test_without_the_token_nothing_is_done(
 def test_the_licence_and_state_of_another_model_are_told(
     start_daemon: StartDaemon, hub: FakeHub, tmp_path: Path
 ) -> None:
-    hub.name = "someone/paintings"
+    hub.repositories["someone/paintings"] = hub.repositories[SD15]
     running = start_daemon(hf_endpoint=hub.url, models_folder=tmp_path / "models")
     with running.connect() as daemon:
         list(daemon.download_model("someone/paintings"))

@@ -12,6 +12,7 @@ import pytest
 from dragdiffusion.client.connection import Connection, DaemonError, to_pixels
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
+from fakes.lora import save_lora
 from fakes.running import preparation, real_daemon, wait_until
 
 TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
@@ -150,3 +151,23 @@ def test_the_engine_s_refusals_arrive(daemon: Connection, image: Pixels, mask: P
     with pytest.raises(DaemonError, match="outside the mask") as raised:
         list(daemon.drag(rpc.DragRequest(preparation=request)))
     assert raised.value.field == "trajectories[0]"
+
+
+def test_distilled_factors_in_few_steps(
+    daemon: Connection, image: Pixels, mask: Pixels, tmp_path: Path
+) -> None:
+    """A LoRA file on the embedded model; its name says what it is for."""
+    file = tmp_path / "lcm-lora.safetensors"
+    save_lora(file)
+    request = small(daemon, image, mask)
+    request.model, request.mode = str(file), rpc.MODE_FAST
+    request.hyper_parameters.ClearField("num_inference_steps")
+    request.hyper_parameters.ClearField("inversion_strength")
+    progress = [event.progress for event in daemon.prepare(request)]
+    levels = {p.steps for p in progress if p.stage == rpc.STAGE_INVERTING}
+    assert levels == {2 * 4}
+    events = list(daemon.drag(rpc.DragRequest(preparation=request)))
+    header = next(e.edited_image for e in events if e.HasField("edited_image"))
+    config = json.loads(header.run.config_json)
+    assert (header.run.model, header.run.prepared_before) == (str(file), True)
+    assert (config["num_inference_steps"], config["timestep_spacing"]) == (10, "trailing")

@@ -89,6 +89,15 @@ def test_half_precision_is_counted_too(sd15: DiffusionModel) -> None:
     assert len({count.first_edit for count in counts}) == 1
 
 
+def test_distilled_weights_save_a_third_of_a_first_edit_in_fast_mode(sd15: DiffusionModel) -> None:
+    plain, distilled = (
+        _count(sd15, default_config(Mode.FAST, Family.SD1, few_steps=few), mask=True)
+        for few in (False, True)
+    )
+    assert distilled.first_edit < 0.7 * plain.first_edit
+    assert distilled.next_edit < 0.85 * plain.next_edit
+
+
 def test_fine_tuning_in_default_mode_takes_a_quarter(sd15: DiffusionModel) -> None:
     ours, paper = (
         _count(sd15, default_config(mode, Family.SD1), mask=True).total("lora")

@@ -5,6 +5,7 @@ with FakeHub(folder, name="owner/model") as hub:
     hub.pause_seconds = 0.1       # slow: after each 20,000 bytes
     run(..., HF_ENDPOINT=hub.url)
     hub.requests                  # [("GET", path, range header or ""), …]
+    hub.repositories["a/b"] = folder   # another one
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class FakeHub:
     """See the module's text."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder
         self.name = name
+        self.repositories = {name: folder}
         self.requests: list[tuple[str, str, str]] = []
         self.authorizations: list[str] = []
         self.break_after = 0  # bytes; 0: never
@@ -71,19 +72,22 @@ class FakeHub:
         wanted = call.headers.get("Range", "")
         self.requests.append(("GET", call.path, wanted))
         self.authorizations.append(call.headers.get("Authorization", ""))
-        prefix = f"/{self.name}/resolve/{REVISION}/"
         if self.status:
             call.send_error(self.status)
-        elif call.path == f"/api/models/{self.name}/revision/main?blobs=true":
-            self._send(call, json.dumps(self._listing()).encode(), 0)
-        elif (file := self.folder / call.path.removeprefix(prefix)).is_file():
-            content = file.read_bytes()
-            if call.path.removeprefix(prefix) in self.damage:
-                content = content[:-1] + bytes([content[-1] ^ 1])
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-            self._send(call, content, start)
-        else:
-            call.send_error(404)
+            return
+        for name, folder in self.repositories.items():
+            path = call.path.removeprefix(f"/{name}/resolve/{REVISION}/")
+            if call.path == f"/api/models/{name}/revision/main?blobs=true":
+                self._send(call, json.dumps(listing(folder)).encode(), 0)
+                return
+            if path != call.path and (folder / path).is_file():
+                content = (folder / path).read_bytes()
+                if path in self.damage:
+                    content = content[:-1] + bytes([content[-1] ^ 1])
+                start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+                self._send(call, content, start)
+                return
+        call.send_error(404)
 
     def _send(self, call: BaseHTTPRequestHandler, content: bytes, start: int) -> None:
         call.send_response(206 if start else 200)
@@ -101,26 +105,25 @@ class FakeHub:
         except ConnectionError:  # the other side has enough
             call.close_connection = True
 
-    def _listing(self) -> dict[str, Any]:
-        tags = ["diffusers", "license:creativeml-openrail-m"]
-        return {
-            "sha": REVISION,
-            "tags": tags,
-            "siblings": [self._sibling(p) for p in self._paths()],
-        }
 
-    def _paths(self) -> list[Path]:
-        return sorted(path for path in self.folder.rglob("*") if path.is_file())
+def listing(folder: Path) -> dict[str, Any]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        "sha": REVISION,
+        "tags": ["diffusers", "license:creativeml-openrail-m"],
+        "siblings": [_sibling(folder, path) for path in paths],
+    }
 
-    def _sibling(self, path: Path) -> dict[str, Any]:
-        content = path.read_bytes()
-        git = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
-        sibling: dict[str, Any] = {
-            "rfilename": path.relative_to(self.folder).as_posix(),
-            "size": len(content),
-            "blobId": git,
-        }
-        if path.suffix == ".safetensors":
-            digest = hashlib.sha256(content).hexdigest()
-            sibling["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 130}
-        return sibling
+
+def _sibling(folder: Path, path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    git = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+    sibling: dict[str, Any] = {
+        "rfilename": path.relative_to(folder).as_posix(),
+        "size": len(content),
+        "blobId": git,
+    }
+    if path.suffix == ".safetensors":
+        digest = hashlib.sha256(content).hexdigest()
+        sibling["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 130}
+    return sibling

@@ -11,9 +11,10 @@ import pytest
 from dragdiffusion.engine.config import Mode, SupervisionTarget
 from dragdiffusion.engine.errors import ModelNotFound, ModelUnavailable
 from dragdiffusion.models import catalogue
+from dragdiffusion.models import download as downloads
 from dragdiffusion.models.catalogue import Kind
 from dragdiffusion.models.families import Family
-from dragdiffusion.models.profiles import default_config
+from dragdiffusion.models.profiles import default_config, defaults
 
 KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 
@@ -32,11 +33,17 @@ def folder_with(tmp_path: Path, text_width: object) -> Path:
     return folder
 
 
-def file_with(tmp_path: Path, shape: list[int]) -> Path:
-    header = json.dumps({KEY: {"dtype": "F16", "shape": shape, "data_offsets": [0, 0]}}).encode()
+def file_with(tmp_path: Path, shape: list[int], name: str = KEY) -> Path:
+    header = json.dumps({name: {"dtype": "F16", "shape": shape, "data_offsets": [0, 0]}}).encode()
     file = tmp_path / "model.safetensors"
     file.write_bytes(struct.pack("<Q", len(header)) + header)
     return file
+
+
+def put_sd15(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / catalogue.SD15_HUB_NAME.replace("/", "--")
+    folder.mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
 
 
 def test_short_and_hub_names() -> None:
@@ -104,10 +111,63 @@ def test_a_broken_file_is_refused(content: bytes, tmp_path: Path) -> None:
 def test_the_default_is_the_larger_model_once_it_is_here(tmp_path: Path) -> None:
     assert catalogue.default_model("").name == "embedded"
     assert catalogue.default_model("someone/paintings").name == "someone/paintings"
-    folder = tmp_path / "models" / catalogue.SD15_HUB_NAME.replace("/", "--")
-    folder.mkdir(parents=True)
-    (folder / "model_index.json").write_text("{}")
+    put_sd15(tmp_path)
     assert catalogue.default_model("").name == "sd15"
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "base"),
+    [
+        ("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight", 768, "sd15"),
+        ("unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight", 768, "sd15"),
+        ("unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight", 128, "embedded"),
+        ("unet.up_blocks.1.attentions.0.transformer_blocks.0.attn2.processor.to_k_lora.down.weight", 768, "sd15"),
+    ],
+)  # fmt: skip
+def test_lora_factors_are_for_the_model_of_their_text_width(
+    name: str, width: int, base: str, tmp_path: Path
+) -> None:
+    source = catalogue.resolve(str(file_with(tmp_path, [64, width], name)))
+    assert (source.kind, source.base) == (Kind.FILE, base)
+    assert source.family is (Family.SD1 if base == "sd15" else Family.EMBEDDED)
+
+
+def test_lora_factors_for_other_models_are_refused(tmp_path: Path) -> None:
+    name = KEY.replace("to_k.weight", "to_k.lora_A.weight")
+    with pytest.raises(ModelUnavailable, match="LoRA for other models"):
+        catalogue.resolve(str(file_with(tmp_path, [64, 2048], name)))
+
+
+def test_lora_factors_need_their_base(tmp_path: Path) -> None:
+    name = KEY.replace("to_k.weight", "to_k.lora_A.weight")
+    source = catalogue.resolve(str(file_with(tmp_path, [64, 768], name)))
+    with pytest.raises(ModelUnavailable, match="models download sd15"):
+        catalogue.find_files(source)
+    put_sd15(tmp_path)
+    assert catalogue.find_files(source) == tmp_path / "model.safetensors"
+
+
+def test_a_folder_of_lora_factors(tmp_path: Path) -> None:
+    name = KEY.replace("to_k.weight", "to_k.lora_A.weight")
+    file = file_with(tmp_path, [64, 128], name).rename(tmp_path / downloads.LORA_WEIGHTS)
+    source = catalogue.resolve(str(tmp_path))
+    assert (source.base, catalogue.find_files(source)) == ("embedded", file)
+
+
+@pytest.mark.parametrize(
+    ("name", "scheduler", "few"),
+    [("model", "DDIMScheduler", False), ("model", "LCMScheduler", True), ("My-LCM", "", True)],
+)
+def test_what_needs_few_steps_only(name: str, scheduler: str, few: bool, tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, 768).rename(tmp_path / name)
+    (folder / "model_index.json").write_text(json.dumps({"scheduler": ["diffusers", scheduler]}))
+    source = catalogue.resolve(str(folder))
+    assert source.few_steps is few
+    steps = {mode: defaults(mode, source).drag.num_inverted_steps for mode in Mode}
+    assert steps[Mode.REFERENCE] == 35
+    assert (steps[Mode.FAST] < 10) is few
+    assert (steps[Mode.DEFAULT] < 10) is few
+    assert (defaults(Mode.DEFAULT, source).generation.num_inference_steps < 10) is few
 
 
 def test_what_is_not_here_says_how_to_get_it() -> None:

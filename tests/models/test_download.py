@@ -121,6 +121,34 @@ def test_a_second_download_fetches_nothing(hub: FakeHub) -> None:
     assert hub.files_asked_for() == []
 
 
+def test_lora_factors_alone_are_one_file(hub: FakeHub, tmp_path: Path) -> None:
+    factors = tmp_path / "factors"
+    factors.mkdir()
+    (factors / downloads.LORA_WEIGHTS).write_bytes(bytes(5000))
+    (factors / "README.md").write_text("words")
+    hub.repositories["owner/lora"] = factors
+    steps = list(download("owner/lora"))
+    assert steps[-1] == DownloadStep(downloads.LORA_WEIGHTS, 5000, 5000)
+    folder = cached_snapshot("owner/lora")
+    assert folder is not None
+    assert [path.name for path in folder.iterdir()] == [downloads.LORA_WEIGHTS]
+    (folder / downloads.LORA_WEIGHTS).write_bytes(bytes(10))
+    assert cached_snapshot("owner/lora") is None
+    assert remove("owner/lora") == 10
+    assert not folder.exists()
+
+
+def test_another_program_s_lora_factors_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRAGDIFFUSION_MODELS_FOLDER", str(tmp_path / "models"))
+    here = {downloads.LORA_WEIGHTS: str(tmp_path / "snapshot" / downloads.LORA_WEIGHTS)}
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache", lambda _name, file: here.get(file)
+    )
+    assert cached_snapshot("owner/lora") == tmp_path / "snapshot"
+
+
 @pytest.mark.usefixtures("hub")
 def test_removing_frees_the_bytes() -> None:
     finish()

@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, LCMScheduler, UNet2DConditionModel
+from diffusers import (
+    DDIMScheduler,
+    LatentConsistencyModelPipeline,
+    LCMScheduler,
+    UNet2DConditionModel,
+)
+from safetensors.torch import load_file, save_file
 
 from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
 from dragdiffusion.models import catalogue
 from dragdiffusion.models.load import Placement, load_model, load_pipeline, place
 from fakes.hub import FakeHub
+from fakes.lora import save_lora
 from fakes.single_file import save_single_file
 
 TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
@@ -71,14 +78,44 @@ def test_a_consistency_model_s_folder_is_read(copied: Path) -> None:
         ["diffusers", "LCMScheduler"],
     )
     (copied / "model_index.json").write_text(json.dumps(index))
-    model, plain = (
-        load_model(catalogue.resolve(str(folder)), place("cpu")) for folder in (copied, TINY)
-    )
+    source = catalogue.resolve(str(copied))
+    assert source.few_steps
+    model, plain = (load_model(one, place("cpu")) for one in (source, catalogue.resolve(str(TINY))))
     latent, prompt = torch.zeros(1, 4, 8, 8), plain.embed_prompt("")
-    torch.testing.assert_close(
-        model.predict_noise(latent, 1, prompt), plain.predict_noise(latent, 1, prompt)
+    told = LatentConsistencyModelPipeline.get_guidance_scale_embedding(
+        None, torch.tensor([3.0]), embedding_dim=8
     )
+    expected = distilled(latent, 1, prompt, timestep_cond=told).sample
+    torch.testing.assert_close(model.predict_noise(latent, 1, prompt), expected)
+    assert not torch.allclose(expected, plain.predict_noise(latent, 1, prompt))
     assert model.scheduler_config["beta_schedule"] == plain.scheduler_config["beta_schedule"]
+
+
+@pytest.mark.parametrize("kohya", [False, True])
+def test_lora_factors_are_merged_into_their_base(kohya: bool, tmp_path: Path) -> None:
+    file = tmp_path / "some-lora.safetensors"
+    expected = save_lora(file, kohya=kohya)
+    model = load_model(catalogue.resolve(str(file)), place("cpu"))
+    weights = model.unet.state_dict()
+    assert weights.keys() == expected.keys()
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, expected[name])
+    base = load_model(catalogue.resolve("embedded"), place("cpu"))
+    assert base.fingerprint not in ("", model.fingerprint)
+    key = "mid_block.resnets.0.conv1.weight"
+    assert not torch.allclose(weights[key], base.unet.state_dict()[key])
+
+
+def test_lora_factors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.safetensors"
+    save_lora(file)
+    factors = {
+        name: factor[:, :3] if "to_q.lora_A" in name else factor
+        for name, factor in load_file(file).items()
+    }
+    save_file({name: factor.contiguous() for name, factor in factors.items()}, file)
+    with pytest.raises(ModelUnavailable, match="other does not fit Embedded"):
+        load_model(catalogue.resolve(str(file)), place("cpu"))
 
 
 def test_a_truncated_file_is_explained(copied: Path) -> None:

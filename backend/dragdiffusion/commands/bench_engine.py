@@ -24,7 +24,7 @@ from dragdiffusion.engine.drag_types import (
 )
 from dragdiffusion.evaluation.edits import ByteImage, EditOutcome, PointPair
 from dragdiffusion.models import catalogue
-from dragdiffusion.models.profiles import default_config
+from dragdiffusion.models.profiles import defaults
 from dragdiffusion.settings import Settings
 
 R = TypeVar("R")
@@ -120,7 +120,7 @@ def drain(work: Generator[Any, None, R]) -> tuple[R, list[Any]]:
 
 
 def _config(order: EngineOrder, source: catalogue.ModelSource) -> DragConfig:
-    config = replace(default_config(order.mode, source.family), seed=order.seed)
+    config = replace(defaults(order.mode, source).drag, seed=order.seed)
     if order.lora_steps is not None:
         config = replace(config, lora=replace(config.lora, steps=order.lora_steps))
     return config

@@ -40,7 +40,7 @@ def list_models() -> None:
 def download_model(name: str, *, full: bool) -> None:
     source = _hub_source(name)
     with _bar(source.name) as (bar, task):
-        for step in downloads.download(source.location, full=full):
+        for step in inventory.download(source, full=full):
             bar.update(task, completed=step.done, total=step.total, description=step.file)
     print(f"{source.title} is in {catalogue.find_files(source)}")
 

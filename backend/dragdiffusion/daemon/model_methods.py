@@ -53,10 +53,7 @@ class ModelMethods:
     ) -> Iterator[rpc.DownloadModelEvent]:
         with errors_as_statuses(context, self._shop.log_file):
             source = catalogue.look_up(request.name)
-            if source.kind is not Kind.HUB:
-                raise InvalidRequest(f"{source.title} needs no download.", field="name")
-            stop = _stop_event(context)
-            work = downloads.download(source.location, full=request.full, stop=stop)
+            work = inventory.download(source, full=request.full, stop=_stop_event(context))
             _log.info("download of %s begins", source.location)
             for step in self._thinned(work):
                 yield rpc.DownloadModelEvent(

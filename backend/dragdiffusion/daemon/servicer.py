@@ -63,7 +63,7 @@ class DragDiffusionServicer(
     ) -> Iterator[rpc.GenerateEvent]:
         with self._statuses(context):
             source = self._model(request.model)
-            default = defaults(Mode.DEFAULT, source.family).generation
+            default = defaults(Mode.DEFAULT, source).generation
             order = wire.to_generation(request.generation, default)
             stages = plan_generation(order, load=not self._shop.workbench.is_loaded(source))
             meter = ProgressMeter(stages, model=source.name, lora_batch=1, paces=self._shop.paces)
@@ -112,7 +112,7 @@ class DragDiffusionServicer(
         self, request: rpc.PrepareRequest
     ) -> tuple[catalogue.ModelSource, Defaults]:
         source = self._model(request.model)
-        return source, defaults(wire.to_mode(request.mode), source.family)
+        return source, defaults(wire.to_mode(request.mode), source)
 
     def _model(self, name: str) -> catalogue.ModelSource:
         """The model of this name, or the default; its files are here."""

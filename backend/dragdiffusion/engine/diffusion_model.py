@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers import LatentConsistencyModelPipeline
 from diffusers.models.attention import FeedForward
 from diffusers.models.resnet import ResnetBlock2D
 from jaxtyping import Float
@@ -37,6 +38,7 @@ _log = logging.getLogger(__name__)
 _MAX_COMPILED_SHAPES = (
     128  # of one block's code: its widths and heights, with and without a gradient
 )
+_WEAKEST_GUIDANCE = 3.0  # of those that an LCM is trained with: edits go without guidance
 
 
 class _FeaturesReached(Exception):
@@ -61,6 +63,7 @@ class DiffusionModel:
             _frozen(module, self.device, dtype)
             for module in (parts.unet, parts.vae, parts.text_encoder)
         )
+        self._guidance = _guidance_embedding(self.unet)
         self.savings = NO_SAVINGS  # memory_plan.following sets others for a while
         self.records_passes = True  # where that can be
         self.is_compiled = False
@@ -218,7 +221,10 @@ class DiffusionModel:
 
     def noise_pass(self, latent: Tensor, timestep: Tensor, prompt: Tensor) -> tuple[Tensor]:
         """What `predict_noise` does with its inputs, for `run_pass`."""
-        return (self.unet(latent.to(self.dtype), timestep, prompt).sample.float(),)
+        noise = self.unet(
+            latent.to(self.dtype), timestep, prompt, timestep_cond=self._guidance
+        ).sample
+        return (noise.float(),)
 
     def run_pass(
         self, name: str, function: Pass, latent: Tensor, timestep: int | Tensor, prompt: Tensor
@@ -250,6 +256,16 @@ class DiffusionModel:
                 field="hyper_parameters.feature_block",
             )
         return blocks[block]
+
+
+def _guidance_embedding(unet: Any) -> Float[Tensor, "1 d"] | None:
+    """For UNets that are told by how much to guide (LCM, arXiv 2310.04378, section 4.3), all others None."""
+    size = unet.config.get("time_cond_proj_dim")
+    if size is None:
+        return None
+    embed: Any = LatentConsistencyModelPipeline.get_guidance_scale_embedding
+    embedding: Tensor = embed(None, torch.tensor([_WEAKEST_GUIDANCE]), embedding_dim=size)
+    return embedding.to(unet.device, unet.dtype)
 
 
 def _frozen(module: Any, device: torch.device, dtype: torch.dtype) -> Any:

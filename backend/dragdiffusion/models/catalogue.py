@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from importlib import resources
 from pathlib import Path
 
 from dragdiffusion.engine.errors import ModelNotFound, ModelUnavailable
-from dragdiffusion.models.download import cached_snapshot, model_folder
-from dragdiffusion.models.families import Family, file_family, folder_family
+from dragdiffusion.models.download import (
+    INDEX,
+    LORA_WEIGHTS,
+    cached_snapshot,
+    model_folder,
+    was_whole,
+)
+from dragdiffusion.models.families import (
+    Family,
+    file_family,
+    folder_family,
+    is_distilled,
+    lora_family,
+)
 
 EMBEDDED = "embedded"
 SD15 = "sd15"
@@ -38,6 +50,8 @@ class ModelSource:
     download_bytes: int = 0  # about, where it must be downloaded; 0: not known
     purpose: str = ""  # what it is right for, in a sentence
     license: str = ""
+    base: str = ""  # short name of the model that these LoRA factors change; "": a model of its own
+    few_steps: bool = False  # distilled so that few steps suffice (LCM, arXiv 2310.04378)
 
 
 def embedded_folder() -> Path:
@@ -90,18 +104,38 @@ def look_up(name: str) -> ModelSource:
             return model
     path = Path(name).expanduser()
     if path.is_dir():
-        return ModelSource(str(path), path.name, folder_family(path), Kind.FOLDER, str(path))
+        return _told_from(
+            path, ModelSource(str(path), path.name, Family.SD1, Kind.FOLDER, str(path))
+        )
     if path.is_file():
-        return ModelSource(str(path), path.stem, file_family(path), Kind.FILE, str(path))
+        return _told_from(path, ModelSource(str(path), path.stem, Family.SD1, Kind.FILE, str(path)))
     if _looks_like_hub_name(name):
+        source = ModelSource(name, name, Family.SD1, Kind.HUB, name, few_steps=_is_lcm(name))
         snapshot = cached_snapshot(name)
-        family = folder_family(snapshot) if snapshot else Family.SD1
-        return ModelSource(name, name, family, Kind.HUB, name)
+        return _told_from(snapshot, source) if snapshot else source
     known = ", ".join(model.name for model in known_models())
     raise ModelNotFound(
         f'There is no model "{name}": give one of {known}, a folder, a .safetensors file, '
         "or a Hugging Face name like owner/model."
     )
+
+
+def _told_from(path: Path, source: ModelSource) -> ModelSource:
+    """The source with what its files tell: the family, what they change, and whether few steps suffice."""
+    few_steps = _is_lcm(source.title) or is_distilled(path)
+    weights = path if path.is_file() else path / LORA_WEIGHTS
+    is_model = (path / INDEX).is_file() or not weights.is_file()
+    family = None if is_model else lora_family(weights)
+    if family is not None:
+        base = EMBEDDED if family is Family.EMBEDDED else SD15
+        return replace(source, family=family, base=base, few_steps=few_steps)
+    family = file_family(path) if path.is_file() else folder_family(path)
+    return replace(source, family=family, few_steps=few_steps)
+
+
+def _is_lcm(name: str) -> bool:
+    """LoRA files and single files tell it by their name only."""
+    return "lcm" in name.lower()
 
 
 def default_model(configured: str) -> ModelSource:
@@ -113,15 +147,18 @@ def default_model(configured: str) -> ModelSource:
 
 
 def find_files(source: ModelSource) -> Path:
-    """The folder or file to load; ModelUnavailable where the files are not here."""
+    """The folder or file to load, of LoRA factors the file; ModelUnavailable where these or those of the base are not here."""
+    if source.base:
+        find_files(resolve(source.base))
     path = (
         Path(source.location) if source.kind is not Kind.HUB else cached_snapshot(source.location)
     )
-    if source.kind is Kind.FILE and path is not None and path.is_file():
-        return path
-    if path is not None and (path / "model_index.json").is_file():
-        return path
-    raise ModelUnavailable(_how_to_get(source))
+    if path is None:
+        raise ModelUnavailable(_how_to_get(source))
+    decisive = path if path.is_file() else path / (LORA_WEIGHTS if source.base else INDEX)
+    if not decisive.is_file():
+        raise ModelUnavailable(_how_to_get(source))
+    return decisive if source.base else path
 
 
 def is_available(source: ModelSource) -> bool:
@@ -133,7 +170,7 @@ def is_available(source: ModelSource) -> bool:
 
 
 def size_bytes(source: ModelSource) -> int:
-    """Bytes on this disk; 0 where the files are not here."""
+    """Bytes on this disk, without the base's; 0 where the files are not here."""
     try:
         path = find_files(source)
     except ModelUnavailable:
@@ -153,7 +190,7 @@ def _looks_like_hub_name(name: str) -> bool:
 
 def _how_to_get(source: ModelSource) -> str:
     if source.kind is Kind.HUB:
-        damaged = (model_folder(source.location) / "model_index.json").is_file()
+        damaged = was_whole(model_folder(source.location))
         state = "damaged" if damaged else "not on this machine"
         return (
             f"The files of {source.title} are {state}: download it in Drag Edit under Models, or run "

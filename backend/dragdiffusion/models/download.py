@@ -1,7 +1,7 @@
 """Brings a model from huggingface.co: only the files that are needed, resumed after a break, verified by their hashes.
 
-The files come to lie in diffusers' layout in `models_folder()`; model_index.json comes last, so that where it is, the
-model is whole. A model that another program has put into Hugging Face's own cache is found too.
+The files come to lie in diffusers' layout in `models_folder()`; model_index.json comes last (of LoRA factors there is one
+file), so that where it is, the model is whole. A model that another program has put into Hugging Face's own cache is found too.
 
 Environment: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HF_HOME as for every Hugging Face program; HTTPS_PROXY and its kin;
 DRAGDIFFUSION_MODELS_FOLDER.
@@ -35,7 +35,8 @@ _ATTEMPTS = 6  # in a row without a byte
 _PAUSE_SECONDS = 1.0  # after the first; then twice as long each time
 _WAIT_SECONDS = 40.0  # for another download, which may hang on its connection though cancelled
 _PARTS = ("scheduler", "tokenizer", "text_encoder", "unet", "vae")
-_INDEX = "model_index.json"
+INDEX = "model_index.json"
+LORA_WEIGHTS = "pytorch_lora_weights.safetensors"  # where a repository has LoRA factors only
 _CONFIGURATION = "unet/config.json"
 
 
@@ -73,22 +74,27 @@ def record_file(hub_name: str) -> Path:
 def cached_snapshot(hub_name: str) -> Path | None:
     """The folder of a model that is whole: ours, or one of Hugging Face's cache."""
     ours = model_folder(hub_name)
-    if (ours / _INDEX).is_file():
+    if was_whole(ours):
         record = records.read(record_file(hub_name))
         if record is None or records.is_whole(ours, record):
             return ours
     return hub_snapshot(hub_name)
 
 
+def was_whole(folder: Path) -> bool:
+    """Its last file has come."""
+    return any((folder / last).is_file() for last in (INDEX, LORA_WEIGHTS))
+
+
 def hub_snapshot(hub_name: str) -> Path | None:
     """The folder of a whole model that another program has put into Hugging Face's own cache."""
     from huggingface_hub import try_to_load_from_cache
 
-    index = try_to_load_from_cache(hub_name, _INDEX)
-    if not isinstance(index, str):
-        return None
-    snapshot = Path(index).parent
-    return snapshot if _has_weights(snapshot) else None
+    for last in (INDEX, LORA_WEIGHTS):
+        file = try_to_load_from_cache(hub_name, last)
+        if isinstance(file, str) and (last == LORA_WEIGHTS or _has_weights(Path(file).parent)):
+            return Path(file).parent
+    return None
 
 
 def configuration(hub_name: str) -> Path:
@@ -97,11 +103,11 @@ def configuration(hub_name: str) -> Path:
     if snapshot is not None:
         return snapshot
     folder = models_folder() / "configurations" / hub_name.replace("/", "--")
-    if not (folder / _INDEX).is_file():
+    if not (folder / INDEX).is_file():
         _refuse_if_offline(hub_name)
         listing = list_files(hub_name)
         folder.mkdir(parents=True, exist_ok=True)
-        indexes = [file for file in listing.files if file.path == _INDEX]
+        indexes = [file for file in listing.files if file.path == INDEX]
         for file in (*_texts(listing.files), *indexes):
             url = _url(hub_name, listing.revision, file.path)
             for _ in _fetch_verified(url, file, folder, Event()):
@@ -118,7 +124,7 @@ def remove(hub_name: str) -> int:
         )
     with records.sole_use(record_file(hub_name), hub_name):
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        (folder / _INDEX).unlink(missing_ok=True)  # first: a half-removed model is no model
+        (folder / INDEX).unlink(missing_ok=True)  # first: a half-removed model is no model
         shutil.rmtree(folder)
         record_file(hub_name).unlink(missing_ok=True)
     return size
@@ -162,16 +168,18 @@ def _discard_useless(hub_name: str, wanted: tuple[HubFile, ...]) -> None:
     newer = [file.path for file in wanted if known.get(file.path, file) != file]
     useless = {*record.damaged, *newer}
     if useless:
-        (folder / _INDEX).unlink(missing_ok=True)  # first: no model until it is whole again
+        (folder / INDEX).unlink(missing_ok=True)  # first: no model until it is whole again
     for path in useless:
         (folder / path).unlink(missing_ok=True)
         (folder / f"{path}.part").unlink(missing_ok=True)
 
 
 def choose_files(files: tuple[HubFile, ...], *, full: bool) -> tuple[HubFile, ...]:
-    """What a Stable Diffusion pipeline needs, as safetensors, in the wanted precision if there is a choice."""
+    """What a Stable Diffusion pipeline needs, as safetensors, in the wanted precision if there is a choice; or LoRA factors."""
     by_path = {file.path: file for file in files}
-    if _INDEX not in by_path:
+    if INDEX not in by_path and LORA_WEIGHTS in by_path:
+        return (by_path[LORA_WEIGHTS],)
+    if INDEX not in by_path:
         raise ModelUnavailable(
             "This model is not in diffusers' layout: it has no model_index.json."
         )
@@ -186,7 +194,7 @@ def choose_files(files: tuple[HubFile, ...], *, full: bool) -> tuple[HubFile, ..
         if not here:
             raise ModelUnavailable(f"This model has no {stem}.safetensors; it cannot be used.")
         wanted.append(by_path[here[0]])
-    return (*wanted, by_path[_INDEX])
+    return (*wanted, by_path[INDEX])
 
 
 def _texts(files: tuple[HubFile, ...]) -> list[HubFile]:

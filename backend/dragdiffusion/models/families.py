@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,9 @@ class Family(str, Enum):
 
 
 _BY_TEXT_WIDTH = {768: Family.SD1, 1024: Family.SD2}
+_BY_LORA_WIDTH = {768: Family.SD1, 128: Family.EMBEDDED}
+# As kohya-ss, peft and diffusers name what comes from the prompt's embedding.
+_LORA_OF_THE_PROMPT = re.compile(r"attn2.*to_k.*(lora_down|lora_A|lora\.down)")
 
 
 def folder_family(folder: Path) -> Family:
@@ -35,6 +39,30 @@ def folder_family(folder: Path) -> Family:
             f"{folder} is not a Stable Diffusion 1 model; only those can be used."
         )
     return _BY_TEXT_WIDTH.get(text_width, Family.EMBEDDED)
+
+
+def is_distilled(folder: Path) -> bool:
+    """Whether the model was distilled so that few steps suffice, as its scheduler tells (LCM, arXiv 2310.04378)."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        return bool(index["scheduler"][1] == "LCMScheduler")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def lora_family(file: Path) -> Family | None:
+    """Of the models that these LoRA factors change, told from the file's header; None: the file holds a whole model."""
+    widths = {
+        shape[-1]
+        for name, shape in _safetensors_shapes(file).items()
+        if _LORA_OF_THE_PROMPT.search(name)
+    }
+    if not widths:
+        return None
+    families = [family for width, family in _BY_LORA_WIDTH.items() if widths == {width}]
+    if not families:
+        raise ModelUnavailable(f"{file} is a LoRA for other models than Stable Diffusion 1.")
+    return families[0]
 
 
 def file_family(file: Path) -> Family:

@@ -12,6 +12,7 @@ from dragdiffusion.engine.errors import DragDiffusionError, InvalidRequest, Mode
 from dragdiffusion.models import catalogue, records
 from dragdiffusion.models import download as downloads
 from dragdiffusion.models.catalogue import Kind, ModelSource
+from dragdiffusion.models.download import DownloadStep
 from dragdiffusion.models.families import Family
 from dragdiffusion.models.records import BLOCK_BYTES, HubFile, Record, check_download
 
@@ -80,8 +81,10 @@ def _look_at_download(source: ModelSource) -> Item:
     state = State.READY
     if whole is None:
         state = State.PARTIAL if here else State.ABSENT
-        if (folder / "model_index.json").is_file() or (record and record.damaged):
+        if downloads.was_whole(folder) or (record and record.damaged):
             state = State.DAMAGED
+    elif source.base and not catalogue.is_available(catalogue.resolve(source.base)):
+        state = State.PARTIAL
     return Item(
         source,
         state,
@@ -93,6 +96,18 @@ def _look_at_download(source: ModelSource) -> Item:
         can_remove=ours,
         can_verify=state in (State.READY, State.DAMAGED),
     )
+
+
+def download(
+    source: ModelSource, *, full: bool = False, stop: Event | None = None
+) -> Generator[DownloadStep, None, None]:
+    """As `download.download`; of LoRA factors what they change too, if it is not here."""
+    if source.kind is not Kind.HUB:
+        raise InvalidRequest(f"{source.title} needs no download.", field="name")
+    yield from downloads.download(source.location, full=full, stop=stop)
+    base = catalogue.look_up(source.name).base
+    if base and not catalogue.is_available(catalogue.resolve(base)):
+        yield from download(catalogue.resolve(base), full=full, stop=stop)
 
 
 def verify(
@@ -109,7 +124,7 @@ def verify(
     if not look_at(source).can_verify:
         raise ModelUnavailable(f"{source.title} is not whole here: download it first.")
     folder = downloads.model_folder(name)
-    if not (folder / "model_index.json").is_file() and downloads.cached_snapshot(name):
+    if not downloads.was_whole(folder) and downloads.cached_snapshot(name):
         return (yield from _compare(Path(str(downloads.hub_snapshot(name))), None, stop))
     with records.sole_use(downloads.record_file(name), name, stop):
         record = records.read(downloads.record_file(name)) or _record_of(name, folder)

@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
-from dragdiffusion.models.catalogue import SD15_HUB_NAME, Kind, ModelSource, find_files
+from dragdiffusion.models.catalogue import SD15_HUB_NAME, Kind, ModelSource, find_files, resolve
 from dragdiffusion.models.download import configuration
 from dragdiffusion.models.fingerprint import fingerprint
 
@@ -81,8 +81,9 @@ def _computes_in_bfloat16() -> bool:
 def load_model(source: ModelSource, placement: Placement) -> DiffusionModel:
     """Load what the catalogue found."""
     path = find_files(source)
+    changed = [find_files(resolve(source.base))] if source.base else []
     try:
-        weights = fingerprint(path)
+        weights = "".join(fingerprint(part) for part in (path, *changed))
     except OSError as error:
         raise _unreadable(source, error) from error
     pipeline = load_pipeline(path, source, placement)
@@ -113,6 +114,8 @@ def load_pipeline(path: Path, source: ModelSource, placement: Placement) -> Stab
 
 
 def _read(path: Path, source: ModelSource, dtype: torch.dtype) -> Any:
+    if source.base:
+        return _read_with_lora(path, source, resolve(source.base), dtype)
     if source.kind is Kind.FILE:
         return StableDiffusionPipeline.from_single_file(
             str(path),
@@ -133,6 +136,20 @@ def _read(path: Path, source: ModelSource, dtype: torch.dtype) -> Any:
         requires_safety_checker=False,
         local_files_only=True,
     )
+
+
+def _read_with_lora(path: Path, source: ModelSource, base: ModelSource, dtype: torch.dtype) -> Any:
+    """The base with the factors of the file merged into its weights."""
+    pipeline = _read(find_files(base), base, dtype)
+    try:
+        pipeline.load_lora_weights(str(path.parent), weight_name=path.name, local_files_only=True)
+    except RuntimeError as error:
+        raise ModelUnavailable(
+            f"{source.title} does not fit {base.title}: it was made for another model."
+        ) from error
+    pipeline.fuse_lora(components=["unet", "text_encoder"])
+    pipeline.unload_lora_weights()  # what is merged stays
+    return pipeline
 
 
 def _variant(folder: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from typing import NamedTuple
 
 from dragdiffusion.engine.config import (
@@ -12,7 +13,9 @@ from dragdiffusion.engine.config import (
     LoraConfig,
     Mode,
     SupervisionTarget,
+    TimestepSpacing,
 )
+from dragdiffusion.models.catalogue import ModelSource
 from dragdiffusion.models.families import Family
 
 # The paper's, for every family: arXiv 2306.14435, section 4.1, and its code.
@@ -111,11 +114,27 @@ class Defaults(NamedTuple):
     generation: Generation
 
 
-def defaults(mode: Mode, family: Family) -> Defaults:
-    """For models of this family."""
-    return Defaults(default_config(mode, family), _GENERATIONS.get(family, Generation()))
+def defaults(mode: Mode, source: ModelSource) -> Defaults:
+    """For this model."""
+    generation = _GENERATIONS.get(source.family, Generation())
+    if source.few_steps:
+        generation = replace(generation, num_inference_steps=8, guidance_scale=1.0)
+    config = default_config(mode, source.family, few_steps=source.few_steps)
+    return Defaults(config, generation)
 
 
-def default_config(mode: Mode, family: Family) -> DragConfig:
-    """The hyper-parameters of this mode for models of this family."""
-    return _PROFILES.get((mode, family), _REFERENCE)
+def default_config(mode: Mode, family: Family, *, few_steps: bool = False) -> DragConfig:
+    """The hyper-parameters of this mode for models of this family; `few_steps`: for one that was distilled."""
+    config = _PROFILES.get((mode, family), _REFERENCE)
+    return _in_few_steps(config) if few_steps and mode is not Mode.REFERENCE else config
+
+
+def _in_few_steps(config: DragConfig) -> DragConfig:
+    """As high up as ever; all drag steps at the upper three levels. LCM knows the timesteps 19, 39, … 999 only."""
+    return replace(
+        config,
+        lora=LoraConfig(steps=0),  # would train the distillation away
+        num_inference_steps=10,
+        timestep_spacing=TimestepSpacing.TRAILING,
+        drag_steps_per_timestep=ceil(config.max_drag_steps / 3),
+    )
