@@ -179,20 +179,26 @@ from plugin import dialog, subject
 
 def tell(when):
     result[when] = [box_of(widget) for widget in all_widgets(opened._dialog)]
-    result["settings"] = box_of(opened._panel.widget)
+    result["left " + when] = box_of(opened._left)
+    if when != "picture":
+        result["column"] = box_of(opened._panel.widget)
     write_json(FOLDER + "/result.json", result)
 
-def hold(opened):
-    write_json(FOLDER + "/result.json", {"held": True})
-    time.sleep(5)
-    tell("at first")  # which asks the screen, and so would bring the frame there itself
-    go_on(opened)
+def holding(when, go_on):
+    def hold(opened):
+        write_json(FOLDER + "/result.json", {"held": when})
+        time.sleep(5)
+        tell(when)  # which asks the screen, and so would bring the frame there itself
+        go_on(opened)
+    return hold
 
 def steps():
     yield lambda: opened._background.is_prepared
     tell("later")
 
-go_on, dialog.DragDialog._first_paint = dialog.DragDialog._first_paint, hold
+kind = dialog.DragDialog
+kind._first_paint = holding("picture", kind._first_paint)
+kind._begin = holding("settings", kind._begin)
 dialog.start()
 procedure = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion")
 opened = dialog.DragDialog(procedure, procedure.create_config(), subject.gather(image, [layer]))
@@ -202,22 +208,28 @@ opened.run()
 
 
 def test_the_first_frame_is_on_the_screen_before_anything_else_begins(gimp, desktop, fake_daemon):
-    """And what comes later moves nothing."""
+    """The picture, then the settings; and what comes later moves nothing."""
     make_picture(gimp.folder / "picture.png")
     shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
     desktop.open_gimp("from widgets import *", PICTURE, OPENING)
-    wait(desktop.state, "the first frame")
-    desktop.screenshot("first-frame.png")
+    for part in ("picture", "settings"):
+        wait(lambda part=part: (desktop.state() or {}).get("held") == part, part)
+        desktop.screenshot(f"first-{part}.png")
     told = wait(lambda: desktop.state().get("later") and desktop.state(), "the preparation")
-    desktop.screenshot("first-frame-later.png")
+    desktop.screenshot("first-later.png")
     desktop.press(desktop.wait_for_window("^Drag Edit$"), "Escape")
-    first, later = (
-        np.asarray(Image.open(OUTPUT / name).crop(told["settings"]))
-        for name in ("first-frame.png", "first-frame-later.png")
-    )
-    assert (first != later).mean() < 0.01  # the daemon's models can be chosen now
-    assert told["at first"] == told["later"]
+    assert difference("picture", "settings", told["left picture"]) < 0.01
+    assert difference("settings", "later", told["column"]) < 0.01  # models can be chosen now
+    assert told["left picture"] == told["left later"]
+    assert told["settings"] == told["later"]
     del fake_daemon
+
+
+def difference(one, other, box):
+    """Share of the values on the screen that differ inside the box."""
+    pictures = (Image.open(OUTPUT / f"first-{name}.png").crop(box) for name in (one, other))
+    first, second = map(np.asarray, pictures)
+    return (first != second).mean()
 
 
 def test_it_prepares_while_points_are_placed_and_a_drag_waits(desktop, fake_daemon):

@@ -159,7 +159,7 @@ class CanvasView:
         self._image.set_from_gicon(pixbuf, Gtk.IconSize.DIALOG)
         if self._on_first_paint is not None:
             painted, self._on_first_paint = self._on_first_paint, None
-            _after_paint(self.widget, painted)
+            after_paint(self.widget, painted)
         return GLib.SOURCE_REMOVE
 
     def _note_place(self) -> None:
@@ -168,7 +168,7 @@ class CanvasView:
             _ok, left, top = self.widget.get_bin_window().get_origin()
             x, y = (value / self.scale_factor for value in self.viewport.place((0, 0)))
             zoom = self.viewport.zoom / self.scale_factor
-            timing.note("drawn", x=left + x, y=top + y, zoom=zoom)
+            timing.note("drawn", x=left + x, y=top + y, zoom=zoom, width=self.viewport.width)
 
     def _draw_below(self) -> Any:
         port = self.viewport
@@ -216,7 +216,7 @@ class CanvasView:
         return to_pixbuf(width, height, bytes(bitmap.rgb), 3, stride)
 
 
-def _after_paint(widget: Any, call: Callable[[], None]) -> None:
+def after_paint(widget: Any, call: Callable[[], None]) -> None:
     """Call once the next frame is on the screen."""
     clock = widget.get_frame_clock()
 

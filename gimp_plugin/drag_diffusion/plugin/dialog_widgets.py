@@ -16,6 +16,7 @@ GAP = 6
 MARGIN = 12
 SIZE = (1040, 780)  # of the window at first, GTK pixels: all settings can be seen
 ICON = 16  # GTK pixels, of a tool's icon
+COLUMN = 40  # characters of the settings' width: their sentences, and some more for rows of buttons
 FRAME = 60  # GTK pixels of a window's title and edges
 EDITING, WORKING, LOOKING = range(3)  # the dialog's states: at points, at a drag, at a result
 DRAG, TAKE, STOP, AGAIN, REPLACE = range(1, 6)  # responses; Insert is OK
@@ -237,11 +238,17 @@ def lay_out_left(tools: Any, canvas: Any, status: Any) -> Any:
     return box
 
 
-def lay_out(left: Any, settings: Any, *below: Any) -> Any:
-    right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=MARGIN)
-    right.pack_start(settings, False, False, 0)
-    for widget in below:
-        right.pack_start(widget, False, False, 0)
+def make_settings_column() -> Any:
+    """Empty at first, and as wide as it will be: filling it must not move the canvas."""
+    box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=MARGIN)
+    longest = Gtk.Box()
+    messages.small("m" * COLUMN, COLUMN, longest)
+    longest.show_all()  # what is hidden has no width
+    box.set_size_request(longest.get_preferred_width().natural_width, -1)
+    return box
+
+
+def lay_out(left: Any, right: Any) -> Any:
     box = Gtk.Box(spacing=MARGIN)
     box.set_border_width(MARGIN)
     box.pack_start(left, True, True, 0)
