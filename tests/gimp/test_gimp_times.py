@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 RUNS = 5
 
 PICTURE = """
+import time
 image = new_image(SIDE, SIDE)
 layer = Gimp.Layer.new(image, "Large", SIDE, SIDE, Gimp.ImageType.RGBA_IMAGE, 100, Gimp.LayerMode.NORMAL)
 set_pixels(layer, bytes(range(256)) * (SIDE * SIDE // 64))
@@ -59,6 +60,7 @@ def test_opening_reading_and_sending(desktop, real_daemon, name, side, mode):
         f"""
         for number in range({RUNS + 1}):
             other_pixels(number)
+            time.sleep(1)  # until GIMP has drawn them, as it has when an artist opens the dialog
             call(image, [layer], Gimp.RunMode.INTERACTIVE, model="embedded", mode="{mode}")
         """,
         DRAGDIFFUSION_DAEMON_COMMAND=real_daemon,
