@@ -18,10 +18,12 @@ from dragdiffusion.engine import generation
 from dragdiffusion.engine.config import Generation
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion.engine.errors import OutOfMemory
+from dragdiffusion.models.catalogue import resolve
 from dragdiffusion.settings import Settings
 from dragdiffusion_rpc import drag_pb2 as rpc
 from fakes.running import daemon_environment, preparation, wait_until
 
+MIB = 1 << 20
 TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
 
 
@@ -79,8 +81,23 @@ def test_what_the_card_s_libraries_say_is_understood(
         yield
 
     monkeypatch.setattr(generation, "generate", fail)
+    engine = TorchEngine(Settings(device="cpu"))
+    model = engine.load(resolve(str(TINY)))
     with pytest.raises(OutOfMemory, match="close other programs"):
-        next(TorchEngine(Settings()).generate(None, Generation(), stop=Event()))  # type: ignore[arg-type]
+        next(engine.generate(model, Generation(), stop=Event()))
+
+
+def test_a_picture_for_which_there_is_no_room_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = TorchEngine(Settings(device="cpu"))
+    model = engine.load(resolve(str(TINY)))
+    small, large = (Generation(width=side, height=side) for side in (64, 4096))
+    monkeypatch.setattr(engine, "device_memory_bytes", lambda: (64 * MIB, 32 * MIB))
+    next(engine.generate(model, small, stop=Event()))
+    assert "enough for full speed" in engine.memory_plan
+    with pytest.raises(OutOfMemory, match=r"for this picture .* make it smaller"):
+        next(engine.generate(model, large, stop=Event()))
 
 
 def test_low_needs_no_second_try(tmp_path: Path, image: Pixels) -> None:

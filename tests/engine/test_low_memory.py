@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dragdiffusion.engine import lora
-from dragdiffusion.engine.config import LoraConfig
+from dragdiffusion.engine.config import Generation, LoraConfig
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import OutOfMemory
 from dragdiffusion.engine.low_memory import NO_SAVINGS, Savings
@@ -26,6 +26,7 @@ from dragdiffusion.engine.memory_plan import (
     shortage,
     work_of,
     work_of_drag,
+    work_of_generation,
 )
 from engine.tiny_model import edit, make_config, make_request
 
@@ -49,7 +50,7 @@ SD15 = Work(
     width=1.0,
     vae_width=1.0,
     has_host=True,
-    warps=True,
+    phases=("encode", "lora", "inversion", "warp", "drag", "denoise", "decode"),
 )
 
 
@@ -181,4 +182,31 @@ def test_the_plan_is_a_sentence() -> None:
         "about 3.0 GiB needed, 4.0 GiB available: LoRA learns from 2 noise samples at a time; "
         "activations are computed twice (slower)"
     )
-    assert "select a smaller area" in shortage(plan)
+    assert "select a smaller area" in shortage(SD15, plan)
+
+
+def test_a_picture_from_a_prompt_needs_what_sampling_and_decoding_take(
+    model: DiffusionModel,
+) -> None:
+    small, large, guided = (
+        work_of_generation(model, Generation(width=width, height=64, guidance_scale=scale))
+        for width, scale in ((64, 1.0), (128, 1.0), (64, 7.5))
+    )
+    assert small.cells == 64 * 64 // model.vae_factor**2
+    assert (large.cells, guided.prompts) == (2 * small.cells, 2 * small.prompts)
+    edit_of_it = work_of(model, make_request(make_config(working_size=64)))
+    assert edit_of_it.cells == small.cells
+    assert needed_bytes(small, NO_SAVINGS) < needed_bytes(edit_of_it, NO_SAVINGS)
+
+
+def test_a_large_picture_is_made_in_tiles_or_refused() -> None:
+    work = replace(SD15, cells=192 * 192, lora_batch=0, reference_bytes=0, merged_bytes=0)
+    work = replace(work, phases=("denoise", "decode"), prompts=2)
+    assert choose(work, available_bytes=8 * GIB).savings == NO_SAVINGS
+    assert choose(work, available_bytes=4 * GIB).savings == Savings(tiled=True)
+    low = choose(work, available_bytes=80 * GIB, policy=Policy.LOW)
+    assert str(low).endswith(
+        ": VAE and text encoder wait in the computer's memory; the VAE works on tiles (slower)"
+    )
+    with pytest.raises(OutOfMemory, match=r"for this picture \(.*: make it smaller, choose"):
+        choose(work, available_bytes=2 * GIB)

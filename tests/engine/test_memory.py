@@ -1,4 +1,4 @@
-"""What an edit needs at Stable Diffusion 1.5's shape, tensor by tensor; nothing is computed.
+"""What an edit, or a picture from a prompt, needs at Stable Diffusion 1.5's shape, tensor by tensor; nothing is computed.
 
 An edit of a few steps gives the peak of every phase; the recorded reference of the steps that were left out is added.
 """
@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dragdiffusion.engine import editor, images
-from dragdiffusion.engine.config import DragConfig, LoraConfig, Mode
+from dragdiffusion.engine.config import DragConfig, Generation, LoraConfig, Mode
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import (
     DragRequest,
@@ -26,8 +26,17 @@ from dragdiffusion.engine.drag_types import (
     Stage,
     Trajectory,
 )
+from dragdiffusion.engine.generation import generate
 from dragdiffusion.engine.geometry import WorkingSpace
-from dragdiffusion.engine.memory_plan import GIB, Policy, choose, following, phase_bytes, work_of
+from dragdiffusion.engine.memory_plan import (
+    GIB,
+    Policy,
+    choose,
+    following,
+    phase_bytes,
+    work_of,
+    work_of_generation,
+)
 from dragdiffusion.models.families import Family
 from dragdiffusion.models.profiles import default_config
 from engine.tiny_model import run
@@ -41,6 +50,7 @@ PHASES = {
     Stage.FINE_TUNING: "lora",
     Stage.INVERTING: "inversion",
     Stage.WARPING: "warp",
+    Stage.SAMPLING: "denoise",
     Stage.DENOISING: "denoise",
     Stage.COMPOSITING: "decode",
 }
@@ -113,6 +123,7 @@ def _no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
         return picture[: space.region.height, : space.region.width]
 
     monkeypatch.setattr(images, "to_region_pixels", to_region_pixels)
+    monkeypatch.setattr(images, "to_pixels", lambda _picture: picture)
 
 
 def config_of(mode: Mode, **changes: Any) -> DragConfig:
@@ -150,3 +161,26 @@ def test_every_phase_keeps_the_bound_and_the_estimate(
         assert peak <= 1.03 * estimates[phase], phase
         if masked:  # without, the drag needs less
             assert peak == pytest.approx(estimates[phase], rel=0.1), phase
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("side", "policy"), [(512, Policy.AUTO), (768, Policy.LOW)])
+def test_a_picture_from_a_prompt_keeps_the_estimate(
+    sd15: tuple[LiveBytes, DiffusionModel], side: int, policy: Policy
+) -> None:
+    live, model = sd15
+    generation = Generation(num_inference_steps=2, width=side, height=side)
+    work = work_of_generation(model, generation)
+    plan = choose(work, available_bytes=AMPLE, policy=policy)
+    estimates = phase_bytes(work, plan.savings, margin=1.0)
+    counted: dict[str, int] = {}
+    with following(model, plan.savings):
+        live.take_peak()
+        run(_noted(generate(model, generation, stop=Event()), live, counted))
+    print(
+        plan, {phase: f"{n / GIB:.2f} {estimates[phase] / GIB:.2f}" for phase, n in counted.items()}
+    )
+    assert set(counted) == set(estimates)
+    for phase, peak in counted.items():
+        assert peak <= 1.03 * estimates[phase], phase
+        assert peak == pytest.approx(estimates[phase], rel=0.1), phase

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dragdiffusion.engine.diffusion_model import DiffusionModel
     from dragdiffusion.engine.editor import EditSession
     from dragdiffusion.engine.generation import GeneratedImage
-    from dragdiffusion.engine.memory_plan import MemoryPlan
+    from dragdiffusion.engine.memory_plan import MemoryPlan, Work
     from dragdiffusion.models.load import Placement
 
 _ADVICE = (
@@ -87,9 +87,11 @@ class TorchEngine:
     def generate(
         self, model: DiffusionModel, generation: Generation, *, stop: threading.Event
     ) -> Generator[StageStep, None, GeneratedImage]:
+        from dragdiffusion.engine import memory_plan
         from dragdiffusion.engine.generation import generate
 
-        with _memory_errors_translated():
+        work = memory_plan.work_of_generation(model, generation)
+        with self._planned(model, work):
             return (yield from generate(model, generation, stop=stop))
 
     def open_session(
@@ -100,9 +102,9 @@ class TorchEngine:
         stop: threading.Event,
         generated: GeneratedImage | None = None,
     ) -> Generator[StageStep, None, EditSession]:
-        from dragdiffusion.engine import editor
+        from dragdiffusion.engine import editor, memory_plan
 
-        with self._planned(model, request):
+        with self._planned(model, memory_plan.work_of(model, request)):
             work = editor.open_session(model, request, stop=stop, generated=generated)
             return (yield from work)
 
@@ -114,9 +116,11 @@ class TorchEngine:
         stop: threading.Event,
         enough: threading.Event | None = None,
     ) -> Generator[EditEvent, None, EditedImage]:
-        from dragdiffusion.engine import editor
+        from dragdiffusion.engine import editor, memory_plan
 
-        with self._planned(session.model, request, session):
+        held = session.bytes_on(session.model.device)
+        work = memory_plan.work_of_drag(session.model, request, session_bytes=held)
+        with self._planned(session.model, work, held):
             return (yield from editor.drag(session, request, stop=stop, enough=enough))
 
     def archive_name(self, model: DiffusionModel, key: Hashable) -> str:
@@ -132,9 +136,9 @@ class TorchEngine:
     def restore(
         self, model: DiffusionModel, request: DragRequest, payload: bytes, *, stop: threading.Event
     ) -> Generator[StageStep, None, EditSession]:
-        from dragdiffusion.engine import session_archive
+        from dragdiffusion.engine import memory_plan, session_archive
 
-        with self._planned(model, request):
+        with self._planned(model, memory_plan.work_of(model, request)):
             return (yield from session_archive.restore(model, request, payload, stop=stop))
 
     @property
@@ -146,24 +150,20 @@ class TorchEngine:
         return not saves_already
 
     @contextmanager
-    def _planned(
-        self, model: DiffusionModel, request: DragRequest, session: EditSession | None = None
-    ) -> Iterator[None]:
-        """Inside, the model works by a plan for the memory that is free now; an error has its figures."""
+    def _planned(self, model: DiffusionModel, work: Work, held: int = 0) -> Iterator[None]:
+        """Inside, the model works by a plan for the memory that is free now; an error has its figures.
+
+        `held`: bytes that the prepared image has of the device's memory.
+        """
         from dragdiffusion.engine import memory_plan
 
-        held = session.bytes_on(model.device) if session else 0
-        if session:
-            work = memory_plan.work_of_drag(model, request, session_bytes=held)
-        else:
-            work = memory_plan.work_of(model, request)
         available = self._free_bytes() + memory_plan.model_bytes(model) + held
         policy = memory_plan.Policy(self._policy)
         plan = memory_plan.choose(work, available_bytes=available, policy=policy)
         self._memory_plan = plan
         _log.info("memory: %s", plan)
         with (
-            _memory_errors_translated(memory_plan.shortage(plan)),
+            _memory_errors_translated(memory_plan.shortage(work, plan)),
             memory_plan.following(model, plan.savings),
         ):
             yield

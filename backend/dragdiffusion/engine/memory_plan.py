@@ -1,4 +1,4 @@
-"""How much memory an edit needs at most, and what is done so that it needs less.
+"""How much memory an edit, or a new picture, needs at most, and what is done so that it needs less.
 
 `choose` begins with everything on the device at once. Free savings come first, as far as they help, until the edit needs
 no more than is free and than `_MODEST`, so that other programs have room; those that cost time come only where memory
@@ -18,7 +18,7 @@ from math import ceil
 from typing import Any
 
 from dragdiffusion.engine import geometry
-from dragdiffusion.engine.config import DragConfig
+from dragdiffusion.engine.config import DragConfig, Generation
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import DragRequest
 from dragdiffusion.engine.errors import OutOfMemory
@@ -46,6 +46,8 @@ _DRAG_RECOMPUTED = {2: 62.0, 4: 117.0}
 _DENOISE = {2: 16.0, 4: 31.0}
 _CHANNELS, _VAE_CHANNELS = 320, 128  # of the first blocks there
 _TILE = 64 * 64  # latent pixels
+_PREPARATION = ("encode", "lora", "inversion")
+_GENERATION = ("denoise", "decode")
 
 
 class Policy(str, Enum):
@@ -105,7 +107,7 @@ def following(model: DiffusionModel, savings: Savings) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Work:
-    """What decides how much memory an edit needs."""
+    """What decides how much memory is needed."""
 
     cells: int  # latent pixels
     number_bytes: int
@@ -118,8 +120,12 @@ class Work:
     width: float  # of the UNet, relative to that of Stable Diffusion 1.5
     vae_width: float
     has_host: bool  # the computer's memory is another than the device's
-    warps: bool  # the drag begins with the encoding of a warped picture
-    is_prepared: bool = False
+    phases: tuple[str, ...]
+
+    @property
+    def is_prepared(self) -> bool:
+        """Keys and values are there, or none are needed."""
+        return "inversion" not in self.phases
 
 
 def work_of(model: DiffusionModel, request: DragRequest) -> Work:
@@ -127,27 +133,52 @@ def work_of(model: DiffusionModel, request: DragRequest) -> Work:
     config, learns = request.config, request.generation is None and request.config.lora.steps > 0
     space = geometry.working_space_of(request, multiple=model.vae_factor)
     rows, cols = space.padded_height // model.vae_factor, space.padded_width // model.vae_factor
-    prompts = 1 if config.guidance_scale == 1 else 2
-    return Work(
-        cells=rows * cols,
-        number_bytes=model.dtype.itemsize,
-        prompts=prompts,
+    work = _passes(
+        model, rows * cols, config.guidance_scale, (*_PREPARATION, *_drag_phases(config))
+    )
+    return replace(
+        work,
         lora_batch=config.lora.batch_size if learns else 0,
-        unet_bytes=_num_bytes(model.unet),
-        parts_bytes=_num_bytes(model.vae) + _num_bytes(model.text_encoder),
         merged_bytes=_projection_bytes(model.unet) if learns else 0,
-        reference_bytes=_reference_bytes(model, config, rows, cols) * prompts,
-        width=model.unet.config.block_out_channels[0] / _CHANNELS,
-        vae_width=model.vae.config.block_out_channels[0] / _VAE_CHANNELS,
-        has_host=model.device.type in ("cuda", "xpu"),
-        warps=config.warp,
+        reference_bytes=_reference_bytes(model, config, rows, cols) * work.prompts,
     )
 
 
 def work_of_drag(model: DiffusionModel, request: DragRequest, *, session_bytes: int) -> Work:
     """The same once the image is prepared; `session_bytes`: what it holds of the device's memory."""
-    work = work_of(model, request)
-    return replace(work, lora_batch=0, reference_bytes=session_bytes, is_prepared=True)
+    work, phases = work_of(model, request), _drag_phases(request.config)
+    return replace(work, lora_batch=0, reference_bytes=session_bytes, phases=phases)
+
+
+def work_of_generation(model: DiffusionModel, generation: Generation) -> Work:
+    """Of a picture from a prompt."""
+    cells = generation.height * generation.width // model.vae_factor**2
+    return _passes(model, cells, generation.guidance_scale, _GENERATION)
+
+
+def _drag_phases(config: DragConfig) -> tuple[str, ...]:
+    """It may begin with the encoding of a warped picture."""
+    return (*["warp"] * config.warp, "drag", "denoise", "decode")
+
+
+def _passes(
+    model: DiffusionModel, cells: int, guidance_scale: float, phases: tuple[str, ...]
+) -> Work:
+    """Without LoRA and reference."""
+    return Work(
+        cells=cells,
+        number_bytes=model.dtype.itemsize,
+        prompts=1 if guidance_scale == 1 else 2,
+        lora_batch=0,
+        unet_bytes=_num_bytes(model.unet),
+        parts_bytes=_num_bytes(model.vae) + _num_bytes(model.text_encoder),
+        merged_bytes=0,
+        reference_bytes=0,
+        width=model.unet.config.block_out_channels[0] / _CHANNELS,
+        vae_width=model.vae.config.block_out_channels[0] / _VAE_CHANNELS,
+        has_host=model.device.type in ("cuda", "xpu"),
+        phases=phases,
+    )
 
 
 def model_bytes(model: DiffusionModel) -> int:
@@ -174,21 +205,17 @@ def phase_bytes(work: Work, savings: Savings, *, margin: float = _MARGIN) -> dic
     reference = work.reference_bytes * _reference_share(work, savings)
     prepared = work.unet_bytes + work.merged_bytes + reference
     vae, unet = work.unet_bytes + work.parts_bytes, margin * _unet_bytes(work, _DENOISE)
-    once = {
-        "encode": vae + margin * _vae_bytes(work, savings, _ENCODE),
+    encode = margin * _vae_bytes(work, savings, _ENCODE)
+    every = {
+        "encode": vae + encode,
         "lora": work.unet_bytes + parts + margin * _lora_bytes(work, savings),
         "inversion": prepared + parts + unet,
-    }
-    every_time = {
+        "warp": prepared + work.parts_bytes + encode,
         "drag": prepared + parts + margin * _drag_bytes(work, savings),
         "denoise": prepared + parts + unet,
         "decode": prepared + work.parts_bytes + margin * _vae_bytes(work, savings, _DECODE),
     }
-    if work.warps:
-        every_time["warp"] = (
-            prepared + work.parts_bytes + margin * _vae_bytes(work, savings, _ENCODE)
-        )
-    return every_time if work.is_prepared else once | every_time
+    return {phase: every[phase] for phase in work.phases}
 
 
 def _reference_share(work: Work, savings: Savings) -> float:
@@ -228,7 +255,7 @@ def choose(work: Work, *, available_bytes: int, policy: Policy = Policy.AUTO) ->
         return _plan(work, NO_SAVINGS, available_bytes)
     smallest = _smallest(work)
     if needed_bytes(work, smallest, margin=1.0) > available_bytes:
-        raise OutOfMemory(shortage(_plan(work, smallest, available_bytes)))
+        raise OutOfMemory(shortage(work, _plan(work, smallest, available_bytes)))
     if policy is Policy.LOW:
         return _plan(work, smallest, available_bytes)
     share = _SHARE * available_bytes
@@ -241,11 +268,14 @@ def _plan(work: Work, savings: Savings, available_bytes: int) -> MemoryPlan:
     return MemoryPlan(savings, needed_bytes(work, savings), available_bytes)
 
 
-def shortage(plan: MemoryPlan) -> str:
+def shortage(work: Work, plan: MemoryPlan) -> str:
     """The sentence for people."""
+    what, remedy = "edit", "select a smaller area, set a smaller working size"
+    if work.phases == _GENERATION:
+        what, remedy = "picture", "make it smaller"
     return (
-        f"There is not enough memory for this edit ({plan.figures}): select a smaller area, "
-        "set a smaller working size, choose a smaller model, or close other programs."
+        f"There is not enough memory for this {what} ({plan.figures}): {remedy}, "
+        "choose a smaller model, or close other programs."
     )
 
 
@@ -269,8 +299,8 @@ def _reference_on_host(work: Work, savings: Savings) -> Savings:
     return replace(savings, reference_on_host=work.has_host and not work.is_prepared)
 
 
-def _recompute(_work: Work, savings: Savings) -> Savings:
-    return replace(savings, recomputed=True)
+def _recompute(work: Work, savings: Savings) -> Savings:
+    return replace(savings, recomputed="drag" in work.phases)
 
 
 def _tile(work: Work, savings: Savings) -> Savings:
