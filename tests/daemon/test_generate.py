@@ -13,7 +13,13 @@ from dragdiffusion_rpc import drag_pb2 as rpc
 from fakes.running import StartDaemon, preparation, wait_until
 
 ORDER = rpc.Generation(
-    prompt="a ball", seed=7, num_inference_steps=4, guidance_scale=3, width=64, height=48
+    prompt="a ball",
+    seed=7,
+    num_inference_steps=4,
+    guidance_scale=3,
+    width=64,
+    height=48,
+    timestep_spacing=rpc.TIMESTEP_SPACING_LEADING,
 )
 
 

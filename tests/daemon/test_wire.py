@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from dragdiffusion.daemon import wire
-from dragdiffusion.engine.config import DragConfig, Fit, SupervisionTarget, TimestepSpacing
+from dragdiffusion.engine.config import (
+    DragConfig,
+    Fit,
+    Generation,
+    SupervisionTarget,
+    TimestepSpacing,
+)
 from dragdiffusion.engine.drag_types import Stage
 from dragdiffusion.engine.errors import InvalidRequest
 from dragdiffusion_rpc import drag_pb2 as rpc
@@ -60,6 +66,15 @@ def test_what_is_not_set_takes_the_default() -> None:
 def test_zero_is_a_value() -> None:
     message = rpc.PrepareRequest(hyper_parameters=rpc.HyperParameters(lora_steps=0))
     assert wire.to_config(message, DragConfig()).lora.steps == 0
+
+
+def test_a_generation_comes_back_as_it_went() -> None:
+    sent = Generation("a", "b", 2**64 - 1, 8, 1.5, 64, 72, TimestepSpacing.TRAILING)
+    message = wire.from_generation(sent)
+    assert len(message.ListFields()) == len(asdict(sent)) == len(message.DESCRIPTOR.fields)
+    assert wire.to_generation(message, Generation()) == sent
+    message.ClearField("timestep_spacing")
+    assert wire.to_generation(message, sent) == sent
 
 
 def test_the_field_at_fault_is_named_as_in_the_contract() -> None:

@@ -11,7 +11,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from dragdiffusion.engine import editor
-from dragdiffusion.engine.config import DragConfig, Fit, Generation, LoraConfig
+from dragdiffusion.engine.config import DragConfig, Fit, Generation, LoraConfig, TimestepSpacing
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import DragRequest, Rectangle, Stage, StageStep
 from dragdiffusion.engine.errors import Cancelled, InvalidRequest
@@ -30,6 +30,7 @@ OFFICIAL = Path(__file__).parents[1] / "parity" / "data" / "model"
 MODES = pytest.mark.parametrize(
     "config", [make_config(), reference_config()], ids=["default", "reference"]
 )
+SPACINGS = pytest.mark.parametrize("spacing", TimestepSpacing)
 
 
 def made(model: DiffusionModel, generation: Generation = GENERATION) -> GeneratedImage:
@@ -57,16 +58,20 @@ def drag(
     return run(editor.drag(run(opened, events), request, stop=Event()), events)
 
 
-def test_it_is_the_picture_that_diffusers_makes() -> None:
+@SPACINGS
+def test_it_is_the_picture_that_diffusers_makes(spacing: TimestepSpacing) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(
         OFFICIAL, dtype=torch.float32, safety_checker=None, local_files_only=True
     )
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+    pipeline.scheduler = DDIMScheduler.from_config(
+        pipeline.scheduler.config, clip_sample=False, timestep_spacing=spacing.value
+    )
     model = DiffusionModel.from_pipeline(
         pipeline, name="m", family="sd1", device="cpu", dtype=torch.float32
     )
     generation = replace(GENERATION, prompt="a dog", negative_prompt="a cat", width=64, height=64)
+    generation = replace(generation, timestep_spacing=spacing)
     expected = pipeline(
         generation.prompt,
         negative_prompt=generation.negative_prompt,
@@ -109,11 +114,13 @@ def test_the_trajectory_ends_in_the_picture(model: DiffusionModel) -> None:
 
 
 @MODES
+@SPACINGS
 @pytest.mark.parametrize("guidance_scale", [4.0, 1.0])
 def test_a_drag_that_moves_nothing_gives_the_picture_back(
-    any_model: DiffusionModel, config: DragConfig, guidance_scale: float
+    any_model: DiffusionModel, config: DragConfig, guidance_scale: float, spacing: TimestepSpacing
 ) -> None:
-    generated = made(any_model, replace(GENERATION, guidance_scale=guidance_scale))
+    changes = {"guidance_scale": guidance_scale, "timestep_spacing": spacing}
+    generated = made(any_model, replace(GENERATION, **changes))
     still = replace(config, max_drag_steps=0)
     edited = drag(any_model, generated, request_for(generated, still, include_raw=True))
     difference = edited.raw.astype(int) - generated.pixels

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dragdiffusion.engine.config import Mode, SupervisionTarget
+from dragdiffusion.engine.config import Mode, SupervisionTarget, TimestepSpacing
 from dragdiffusion.engine.errors import ModelNotFound, ModelUnavailable
 from dragdiffusion.models import catalogue
 from dragdiffusion.models import download as downloads
@@ -167,7 +167,9 @@ def test_what_needs_few_steps_only(name: str, scheduler: str, few: bool, tmp_pat
     assert steps[Mode.REFERENCE] == 35
     assert (steps[Mode.FAST] < 10) is few
     assert (steps[Mode.DEFAULT] < 10) is few
-    assert (defaults(Mode.DEFAULT, source).generation.num_inference_steps < 10) is few
+    generation = defaults(Mode.DEFAULT, source).generation
+    assert (generation.num_inference_steps < 10) is few
+    assert (generation.timestep_spacing is TimestepSpacing.TRAILING) is few
 
 
 def test_what_is_not_here_says_how_to_get_it() -> None:

@@ -148,14 +148,22 @@ def to_config(message: rpc.PrepareRequest, defaults: DragConfig) -> DragConfig:
     """The hyper-parameters that are set, over the defaults. Fields have the same names on both sides."""
     lora: dict[str, Any] = {}
     drag: dict[str, Any] = {"seed": message.seed}
-    for field, value in message.hyper_parameters.ListFields():
-        if field.name.startswith("lora_"):
-            lora[field.name.removeprefix("lora_")] = value
-        elif field.name in _CHOICES:
-            drag[field.name] = _CHOICES[field.name].get(value, getattr(defaults, field.name))
+    for name, value in _chosen(message.hyper_parameters, defaults).items():
+        if name.startswith("lora_"):
+            lora[name.removeprefix("lora_")] = value
         else:
-            drag[field.name] = value
+            drag[name] = value
     return replace(defaults, lora=replace(defaults.lora, **lora), **drag)
+
+
+def _chosen(
+    message: rpc.HyperParameters | rpc.Generation, defaults: DragConfig | Generation
+) -> dict[str, Any]:
+    """The fields that are set, by name; a choice that is not known is the default's."""
+    fields = {field.name: value for field, value in message.ListFields()}
+    for name in fields.keys() & _CHOICES.keys():
+        fields[name] = _CHOICES[name].get(fields[name], getattr(defaults, name))
+    return fields
 
 
 def to_rectangle(message: rpc.Rectangle) -> Rectangle:
@@ -203,11 +211,14 @@ def from_preview(preview: Preview) -> rpc.Preview:
 
 def to_generation(message: rpc.Generation, defaults: Generation) -> Generation:
     """What is set, over the defaults. Fields have the same names on both sides."""
-    return replace(defaults, **{field.name: value for field, value in message.ListFields()})
+    return replace(defaults, **_chosen(message, defaults))
 
 
 def from_generation(generation: Generation) -> rpc.Generation:
-    return rpc.Generation(**asdict(generation))
+    fields = asdict(generation)
+    for name in fields.keys() & _CHOICES.keys():
+        fields[name] = next(n for n, choice in _CHOICES[name].items() if choice == fields[name])
+    return rpc.Generation(**fields)
 
 
 def from_generated(

@@ -129,6 +129,7 @@ class Generation:
     guidance_scale: float = 7.5  # classifier-free guidance; 1: none
     width: int = 512  # pixels
     height: int = 512
+    timestep_spacing: TimestepSpacing = TimestepSpacing.LEADING
 
     def __post_init__(self) -> None:
         steps, at = self.num_inference_steps, "generation"
@@ -143,7 +144,7 @@ class Generation:
         return replace(
             config,
             num_inference_steps=self.num_inference_steps,
-            timestep_spacing=TimestepSpacing.LEADING,
+            timestep_spacing=self.timestep_spacing,
             guidance_scale=self.guidance_scale,
             lora=replace(config.lora, steps=0),  # the model knows what it made itself
             working_size=self.width,

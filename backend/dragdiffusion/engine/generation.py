@@ -78,7 +78,11 @@ def _sample(
     model: DiffusionModel, generation: Generation, latent: Float[Tensor, "1 c h w"], *, stop: Event
 ) -> Iterator[Float[Tensor, "1 c h w"]]:
     """Yields z_{T−1} … z_0."""
-    schedule = DdimSchedule.of(model.scheduler_config, num_steps=generation.num_inference_steps)
+    schedule = DdimSchedule.of(
+        model.scheduler_config,
+        num_steps=generation.num_inference_steps,
+        spacing=generation.timestep_spacing,
+    )
     prompts, scale = _embed_prompts(model, generation), generation.guidance_scale
     for level in range(generation.num_inference_steps, 0, -1):
         check_stop(stop)

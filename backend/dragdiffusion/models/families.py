@@ -61,7 +61,9 @@ def lora_family(file: Path) -> Family | None:
         return None
     families = [family for width, family in _BY_LORA_WIDTH.items() if widths == {width}]
     if not families:
-        raise ModelUnavailable(f"{file} is a LoRA for other models than Stable Diffusion 1.")
+        raise ModelUnavailable(
+            f"{file} is a LoRA for other models: choose one made for Stable Diffusion 1.5."
+        )
     return families[0]
 
 
@@ -70,7 +72,9 @@ def file_family(file: Path) -> Family:
     shapes = _safetensors_shapes(file)
     key = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
     if shapes.get(key, (0, 0))[-1] != 768:
-        raise ModelUnavailable(f"{file} is not a Stable Diffusion 1 checkpoint.")
+        raise ModelUnavailable(
+            f"{file} is not a Stable Diffusion 1 checkpoint: choose one made from Stable Diffusion 1.5."
+        )
     return Family.SD1
 
 

@@ -145,7 +145,8 @@ def _read_with_lora(path: Path, source: ModelSource, base: ModelSource, dtype: t
         pipeline.load_lora_weights(str(path.parent), weight_name=path.name, local_files_only=True)
     except RuntimeError as error:
         raise ModelUnavailable(
-            f"{source.title} does not fit {base.title}: it was made for another model."
+            f"{source.title} does not fit {base.title}: it was made for another model. Choose "
+            "a LoRA made for Stable Diffusion 1.5."
         ) from error
     pipeline.fuse_lora(components=["unet", "text_encoder"])
     pipeline.unload_lora_weights()  # what is merged stays
@@ -184,7 +185,7 @@ def _named_device(name: str) -> torch.device:
 def _unreadable(source: ModelSource, error: Exception) -> ModelUnavailable:
     return ModelUnavailable(
         f"The files of {source.title} cannot be loaded ({_first_line(error)}): "
-        "they are damaged or incomplete."
+        "they are damaged or incomplete. Get them again, or choose another model."
     )
 
 

@@ -118,7 +118,12 @@ def defaults(mode: Mode, source: ModelSource) -> Defaults:
     """For this model."""
     generation = _GENERATIONS.get(source.family, Generation())
     if source.few_steps:
-        generation = replace(generation, num_inference_steps=8, guidance_scale=1.0)
+        generation = replace(
+            generation,
+            num_inference_steps=8,
+            guidance_scale=1.0,
+            timestep_spacing=TimestepSpacing.TRAILING,  # from pure noise, as the first latent is
+        )
     config = default_config(mode, source.family, few_steps=source.few_steps)
     return Defaults(config, generation)
 
