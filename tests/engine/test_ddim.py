@@ -37,6 +37,18 @@ def test_up_and_down_with_the_same_noise_are_inverse(model: DiffusionModel) -> N
     torch.testing.assert_close(schedule.down(noise, raised, 21), latent, atol=1e-5, rtol=1e-5)
 
 
+def test_a_step_over_left_out_levels_is_as_all_of_them_with_the_same_noise(
+    model: DiffusionModel,
+) -> None:
+    schedule = _schedule(model)
+    few = schedule.of_levels((2, 5, 7))
+    latent, noise = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
+    lower = schedule.down(noise, schedule.down(noise, latent, 7), 6)
+    torch.testing.assert_close(few.down(noise, latent, 3), lower)
+    assert few.timesteps == tuple(schedule.timestep(level) for level in (2, 5, 7))
+    assert torch.equal(few.alphas[:2], schedule.alphas[[0, 2]])
+
+
 @torch.no_grad()
 def test_round_trip_returns_to_the_picture() -> None:
     model = make_model()

@@ -6,8 +6,8 @@ the schedule, and both directions evaluate the UNet at the timestep of the upper
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
@@ -59,6 +59,11 @@ class DdimSchedule:
     @staticmethod
     def training_alphas(scheduler_config: Mapping[str, Any]) -> Float[Tensor, "timesteps"]:
         return DDIMScheduler.from_config(dict(scheduler_config)).alphas_cumprod
+
+    def of_levels(self, levels: Sequence[int]) -> DdimSchedule:
+        """Of these levels alone (ascending), which become 1, 2, …"""
+        timesteps = tuple(self.timestep(level) for level in levels)
+        return replace(self, timesteps=timesteps, alphas=self.alphas[[0, *levels]])
 
     def timestep(self, level: int) -> int:
         return self.timesteps[level - 1]

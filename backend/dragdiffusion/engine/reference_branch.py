@@ -53,9 +53,14 @@ class ReferenceBranch:
         return len(self.latents) - 1
 
     def freed(self, level: int) -> ReferenceBranch:
-        """The same up to that level, for a latent that is to look otherwise: under no control, it attends to itself."""
-        count = level + 1
-        return replace(self, latents=self.latents[:count], key_values=((),) * count)
+        """The same up to that level, for a latent that is to look otherwise: under no control, it attends to itself.
+
+        It has every second level only: without control, shorter steps add nothing (docs/evaluation.md).
+        """
+        levels = range(level, 0, -2)[::-1]
+        latents = tuple(self.latents[kept] for kept in (0, *levels))
+        schedule = self.schedule.of_levels(levels)
+        return replace(self, schedule=schedule, latents=latents, key_values=((),) * len(latents))
 
 
 def record_branch(
