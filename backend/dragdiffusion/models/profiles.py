@@ -102,6 +102,7 @@ _PROFILES = {
 }
 
 
+_FEW_STEPS = 10  # trailing: 99, 199, … 999 are among the timesteps that LCM knows (19, 39, … 999)
 _GENERATIONS = {
     Family.EMBEDDED: Generation(num_inference_steps=25, guidance_scale=3.0, width=128, height=128),
 }
@@ -120,9 +121,9 @@ def defaults(mode: Mode, source: ModelSource) -> Defaults:
     if source.few_steps:
         generation = replace(
             generation,
-            num_inference_steps=8,
+            num_inference_steps=_FEW_STEPS,
             guidance_scale=1.0,
-            timestep_spacing=TimestepSpacing.TRAILING,  # from pure noise, as the first latent is
+            timestep_spacing=TimestepSpacing.TRAILING,
         )
     config = default_config(mode, source.family, few_steps=source.few_steps)
     return Defaults(config, generation)
@@ -135,11 +136,11 @@ def default_config(mode: Mode, family: Family, *, few_steps: bool = False) -> Dr
 
 
 def _in_few_steps(config: DragConfig) -> DragConfig:
-    """As high up as ever; all drag steps at the upper three levels. LCM knows the timesteps 19, 39, … 999 only."""
+    """As high up as ever; all drag steps at the upper three levels."""
     return replace(
         config,
         lora=LoraConfig(steps=0),  # would train the distillation away
-        num_inference_steps=10,
+        num_inference_steps=_FEW_STEPS,
         timestep_spacing=TimestepSpacing.TRAILING,
         drag_steps_per_timestep=ceil(config.max_drag_steps / 3),
     )
