@@ -16,7 +16,7 @@ from PIL import Image
 LANGUAGES = {
     "de": (
         "_Durch Ziehen bearbeiten…",
-        "Z_ufallsstartwert",
+        "Zufallsstart_wert",
         "Durch Ziehen bearbeiten",
         "Ziehpunkte",
     ),
