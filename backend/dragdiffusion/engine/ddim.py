@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dragdiffusion.engine import guidance
-from dragdiffusion.engine.config import DragConfig, TimestepSpacing
+from dragdiffusion.engine.config import DragConfig, Generation, TimestepSpacing
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.errors import check_stop
 
@@ -31,7 +31,9 @@ class DdimSchedule:
     predicts_velocity: bool
 
     @classmethod
-    def of_edit(cls, scheduler_config: Mapping[str, Any], config: DragConfig) -> DdimSchedule:
+    def of_config(
+        cls, scheduler_config: Mapping[str, Any], config: DragConfig | Generation
+    ) -> DdimSchedule:
         steps, spacing = config.num_inference_steps, config.timestep_spacing
         return cls.of(scheduler_config, num_steps=steps, spacing=spacing)
 

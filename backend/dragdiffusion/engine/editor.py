@@ -158,7 +158,7 @@ def _fine_tune(
     weights: lora.LoraWeights = {}
     if config.lora.steps == 0:
         return weights
-    schedule = DdimSchedule.of_edit(model.scheduler_config, config)
+    schedule = DdimSchedule.of_config(model.scheduler_config, config)
     training = lora.train(
         model,
         latent,
@@ -181,7 +181,7 @@ def _invert(
     *,
     stop: Event,
 ) -> Generator[StageStep, None, ReferenceBranch]:
-    schedule = DdimSchedule.of_edit(model.scheduler_config, config)
+    schedule = DdimSchedule.of_config(model.scheduler_config, config)
     num_steps = config.num_inverted_steps
     latents = [latent]
     inversion = invert(model, schedule, latent, prompts[-1:], num_steps=num_steps, stop=stop)

@@ -78,11 +78,7 @@ def _sample(
     model: DiffusionModel, generation: Generation, latent: Float[Tensor, "1 c h w"], *, stop: Event
 ) -> Iterator[Float[Tensor, "1 c h w"]]:
     """Yields z_{T−1} … z_0."""
-    schedule = DdimSchedule.of(
-        model.scheduler_config,
-        num_steps=generation.num_inference_steps,
-        spacing=generation.timestep_spacing,
-    )
+    schedule = DdimSchedule.of_config(model.scheduler_config, generation)
     prompts, scale = _embed_prompts(model, generation), generation.guidance_scale
     for level in range(generation.num_inference_steps, 0, -1):
         check_stop(stop)
@@ -108,7 +104,7 @@ def branch_of_generated(
         raise InvalidRequest("The image must be generated before it is prepared.")
     _validate_pixels(request, generated)
     config = request.config
-    schedule = DdimSchedule.of_edit(model.scheduler_config, config)
+    schedule = DdimSchedule.of_config(model.scheduler_config, config)
     num_steps = config.num_inverted_steps
     latents = tuple(latent.to(model.device) for latent in generated.latents[: num_steps + 1])
     prompts = _embed_prompts(model, generated.generation)

@@ -177,7 +177,7 @@ def _read_branch(
     latents = contents.latents(config.num_inverted_steps + 1, rows, cols)
     branch = ReferenceBranch(
         model=model,
-        schedule=DdimSchedule.of_edit(model.scheduler_config, config),
+        schedule=DdimSchedule.of_config(model.scheduler_config, config),
         prompts=prompts,
         guidance_scale=config.guidance_scale,
         start_layer=config.reference_start_layer,

@@ -35,7 +35,7 @@ def measure_identity(
     model: DiffusionModel, image: Float[Tensor, "1 3 h w"], prompt: str, config: DragConfig
 ) -> Identity:
     """Fine-tunes on the picture (-1 to 1) as `config` says, and asks what the model knows of it."""
-    schedule = DdimSchedule.of_edit(model.scheduler_config, config)
+    schedule = DdimSchedule.of_config(model.scheduler_config, config)
     in_use = schedule.timesteps[: config.num_inverted_steps]
     latent, embedded = model.encode(image), model.embed_prompt(prompt)
     began = time.process_time()
