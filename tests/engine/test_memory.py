@@ -30,6 +30,7 @@ from dragdiffusion.engine.generation import generate
 from dragdiffusion.engine.geometry import WorkingSpace
 from dragdiffusion.engine.memory_plan import (
     GIB,
+    MemoryPlan,
     Policy,
     choose,
     following,
@@ -130,6 +131,19 @@ def config_of(mode: Mode, **changes: Any) -> DragConfig:
     return replace(default_config(mode, Family.SD1), **changes)
 
 
+def compare(
+    plan: MemoryPlan, counted: dict[str, int], estimates: dict[str, float], *, closely: bool
+) -> None:
+    print(
+        plan, {phase: f"{n / GIB:.2f} {estimates[phase] / GIB:.2f}" for phase, n in counted.items()}
+    )
+    assert set(counted) == set(estimates)
+    for phase, peak in counted.items():
+        assert peak <= 1.03 * estimates[phase], phase
+        if closely:
+            assert peak == pytest.approx(estimates[phase], rel=0.1), phase
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "size", "masked", "policy"),
@@ -150,17 +164,9 @@ def test_every_phase_keeps_the_bound_and_the_estimate(
     estimates = phase_bytes(work, plan.savings, margin=1.0)
     with following(model, plan.savings):
         counted = measured(live, model, request)
-    print(
-        plan, {phase: f"{n / GIB:.2f} {estimates[phase] / GIB:.2f}" for phase, n in counted.items()}
-    )
-
-    assert set(counted) == set(estimates)
     if size == 512:
         assert max(counted.values()) <= BOUND[model.dtype]
-    for phase, peak in counted.items():
-        assert peak <= 1.03 * estimates[phase], phase
-        if masked:  # without, the drag needs less
-            assert peak == pytest.approx(estimates[phase], rel=0.1), phase
+    compare(plan, counted, estimates, closely=masked)  # without, the drag needs less
 
 
 @pytest.mark.slow
@@ -177,10 +183,4 @@ def test_a_picture_from_a_prompt_keeps_the_estimate(
     with following(model, plan.savings):
         live.take_peak()
         run(_noted(generate(model, generation, stop=Event()), live, counted))
-    print(
-        plan, {phase: f"{n / GIB:.2f} {estimates[phase] / GIB:.2f}" for phase, n in counted.items()}
-    )
-    assert set(counted) == set(estimates)
-    for phase, peak in counted.items():
-        assert peak <= 1.03 * estimates[phase], phase
-        assert peak == pytest.approx(estimates[phase], rel=0.1), phase
+    compare(plan, counted, estimates, closely=True)
