@@ -1,4 +1,4 @@
-"""What every folder of tests may ask for."""
+"""What every folder of tests may ask for; and what all need before any of them imports the engine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from filelock import FileLock
+from jaxtyping import install_import_hook
+
+# From here on every shape in their signatures is checked. (An option of pytest would not reach the processes of xdist.)
+install_import_hook(
+    ["dragdiffusion.engine", "dragdiffusion.evaluation.lora_identity"], "beartype.beartype"
+)
 
 
 @pytest.fixture

@@ -1,16 +1,12 @@
-"""Checks every shape in the engine's signatures while its tests run."""
+"""Tiny models for the tests of the engine."""
 
-from jaxtyping import install_import_hook
+from collections.abc import Iterator
 
-install_import_hook("dragdiffusion.engine", "beartype.beartype")
+import pytest
+import torch
 
-from collections.abc import Iterator  # noqa: E402
-
-import pytest  # noqa: E402
-import torch  # noqa: E402
-
-from dragdiffusion.engine.diffusion_model import DiffusionModel  # noqa: E402
-from engine.tiny_model import Geometry, make_model  # noqa: E402
+from dragdiffusion.engine.diffusion_model import DiffusionModel
+from engine.tiny_model import Geometry, make_model
 
 
 @pytest.fixture(autouse=True)
