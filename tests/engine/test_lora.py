@@ -1,9 +1,12 @@
 """Fine-tuning learns, repeats by its seed, and leaves the model as it was."""
 
+from itertools import count
 from threading import Event
+from typing import Any
 
 import pytest
 import torch
+from peft.tuners.lora import LoraModel
 
 from dragdiffusion.engine import lora
 from dragdiffusion.engine.config import LoraConfig
@@ -20,14 +23,17 @@ def _train(
     in_use: tuple[int, ...] = (1, 301),
     **options: bool,
 ) -> lora.LoraWeights:
-    side = 16  # so that the deepest attention has more than one place to attend to, whose weight never changes
-    latent = torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(5))
     config = LoraConfig(steps=steps, rank=2, learning_rate=1e-2, batch_size=2, **options)
     prompt = model.embed_prompt("a")
     *_, weights = lora.train(
-        model, latent, prompt, config=config, timesteps_in_use=in_use, seed=seed, stop=Event()
+        model, _latent(), prompt, config=config, timesteps_in_use=in_use, seed=seed, stop=Event()
     )
     return lora.detached(weights)
+
+
+def _latent() -> torch.Tensor:
+    side = 16  # so that the deepest attention has more than one place to attend to, whose weight never changes
+    return torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(5))
 
 
 def _state(model: DiffusionModel) -> dict[str, torch.Tensor]:
@@ -104,6 +110,24 @@ def test_cancelling_takes_the_adapter_off(model: DiffusionModel) -> None:
     with pytest.raises(Cancelled):
         next(training)
     _assert_same(model, before)
+
+
+def test_what_fails_while_the_adapter_is_put_on_leaves_the_model(
+    model: DiffusionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, wrap, projections = _state(model), LoraModel._create_and_replace, count(1)
+
+    def wrap_three(*arguments: Any, **options: Any) -> None:
+        if next(projections) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        wrap(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LoraModel, "_create_and_replace", wrap_three)
+        with pytest.raises(torch.OutOfMemoryError):
+            _train(model)
+    _assert_same(model, before)
+    assert _train(model)
 
 
 def test_a_generator_that_is_dropped_takes_the_adapter_off(model: DiffusionModel) -> None:

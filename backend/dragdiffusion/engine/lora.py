@@ -157,9 +157,9 @@ def _trainable_adapter(
     unet: Any, config: LoraConfig, *, generator: torch.Generator
 ) -> Iterator[LoraWeights]:
     """The factors of an adapter that is on the UNet until the context ends."""
-    with torch.random.fork_rng(devices=[]):  # peft fills the factors from the global generator
-        unet.add_adapter(_peft_config(config), _ADAPTER)
     try:
+        with torch.random.fork_rng(devices=[]):  # peft fills the factors from the global generator
+            unet.add_adapter(_peft_config(config), _ADAPTER)
         weights = _adapter_factors(unet)
         for down, up in weights.values():
             noise = torch.randn(down.shape, generator=generator) / config.rank
