@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from peft.tuners.lora import LoraModel
+from torch.nn.functional import mse_loss
 
 from dragdiffusion.engine import lora
 from dragdiffusion.engine.config import LoraConfig
@@ -55,6 +56,50 @@ def test_training_covers_every_projection_and_takes_the_adapter_off(
     assert {name.split("attn")[1][2:] for name in weights} == {"to_q", "to_k", "to_v", "to_out.0"}
     assert all(up.abs().sum() > 0 for _, up in weights.values())
     _assert_same(any_model, before)
+
+
+def test_it_is_adamw_from_where_nothing_is_changed(model: DiffusionModel) -> None:
+    """The official code's fine-tuning, as a loop by hand: W + up · down, with up = 0 and down ~ N(0, 1/rank²) at first."""
+    trained = _train(model)
+    generator = torch.Generator().manual_seed(0)
+    projections = {name: model.unet.get_submodule(name) for name in trained}
+    factors = {}
+    for name, projection in projections.items():
+        down = torch.randn(2, projection.in_features, generator=generator) / 2
+        factors[name] = (
+            down.requires_grad_(),
+            torch.zeros(projection.out_features, 2).requires_grad_(),
+        )
+
+    def add(projection: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+        (down, up), (values,) = by_projection[projection], inputs
+        return output + values @ down.T @ up.T
+
+    by_projection = {projection: factors[name] for name, projection in projections.items()}
+    hooks = [projection.register_forward_hook(add) for projection in by_projection]
+    optimizer = torch.optim.AdamW(
+        [factor for pair in factors.values() for factor in pair],
+        lr=1e-2,
+        betas=(0.9, 0.999),
+        weight_decay=1e-2,
+        eps=1e-8,
+    )
+    latent, prompt = _latent(), model.embed_prompt("a").expand(2, -1, -1)
+    alphas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000).square().neg().add(1).cumprod(0)
+    for _ in range(3):
+        timesteps = torch.randint(1000, (2,), generator=generator)
+        noise = torch.randn(2, *latent.shape[1:], generator=generator)
+        alpha = alphas[timesteps].view(-1, 1, 1, 1)
+        noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
+        optimizer.zero_grad()
+        mse_loss(model.unet(noisy, timesteps, prompt).sample, noise).backward()
+        optimizer.step()
+    for hook in hooks:
+        hook.remove()
+
+    for name, (down, up) in factors.items():
+        torch.testing.assert_close(trained[name].down, down.detach(), rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(trained[name].up, up.detach(), rtol=1e-5, atol=1e-7)
 
 
 def test_applied_changes_the_output_and_gives_the_weights_back(model: DiffusionModel) -> None:
