@@ -148,8 +148,10 @@ def test_projections_of_timestep_and_prompt_are_kept(case: str) -> None:
             if not keeps:
                 patch.setattr(unet_passes, "_can_keep", lambda _model: False)
             counts.append(count_projections(model.unet, patch))
+            modules = list(model.unet.modules())
             pictures.append(edit(model, request).raw)
-        assert not any("forward" in vars(module) for module in model.unet.modules())
+        assert all(a is b for a, b in zip(modules, model.unet.modules(), strict=True))
+        assert not any("forward" in vars(module) for module in modules)
     assert np.array_equal(*pictures)
     assert 0 < counts[1]["timestep"] < counts[0]["timestep"]
     assert 0 < counts[1]["prompt"] < counts[0]["prompt"] / 2
@@ -186,6 +188,25 @@ def test_kept_projections_are_those_of_the_prompt_and_the_timestep() -> None:
     assert torch.allclose(pair, torch.cat([wanted[2], wanted[5]]), atol=1e-5)
     assert not torch.equal(wanted[0], wanted[2])
     assert not torch.equal(wanted[2], wanted[5])
+
+
+def test_a_layer_whose_forward_is_somebody_else_s_keeps_it() -> None:
+    """As accelerate's hooks set it on the layer itself."""
+    model, asked = make_model(), []
+    layer = model.unet.get_submodule("mid_block.resnets.0.time_emb_proj")
+    project = layer.forward
+
+    def theirs(values: Tensor) -> Tensor:
+        asked.append(values)
+        return project(values)
+
+    layer.forward = theirs
+    with unet_passes.repeated(model):
+        for _ in range(2):
+            model.predict_noise(torch.zeros(1, 4, 8, 8), 301, model.embed_prompt(""))
+    assert len(asked) == 1
+    assert model.unet.mid_block.resnets[0].time_emb_proj is layer
+    assert layer.forward is theirs
 
 
 @pytest.mark.parametrize(

@@ -106,31 +106,41 @@ class KeptProjections(DirectPasses):
     def of(self, unet: Any) -> Iterator[None]:
         """Inside, these layers of the UNet answer with what is kept."""
         with ExitStack() as stack:
-            for module in unet.modules():
+            for module in list(unet.modules()):
                 if isinstance(module, ResnetBlock2D) and module.time_emb_proj is not None:
-                    stack.enter_context(_answering(module.time_emb_proj, lambda: self._of_timestep))
+                    stack.enter_context(
+                        _keeping(module, "time_emb_proj", lambda: self._of_timestep)
+                    )
                 elif isinstance(module, BasicTransformerBlock) and module.attn2 is not None:
-                    for projection in (module.attn2.to_k, module.attn2.to_v):
-                        stack.enter_context(_answering(projection, lambda: self._of_prompt))
+                    for name in ("to_k", "to_v"):
+                        stack.enter_context(_keeping(module.attn2, name, lambda: self._of_prompt))
             yield
 
 
+class _Keeping(nn.Module):
+    """In a layer's place: computes with it what is not kept, and keeps it."""
+
+    def __init__(self, layer: nn.Module, get_kept: Callable[[], dict[nn.Module, Tensor]]) -> None:
+        super().__init__()
+        self.layer, self._get_kept = layer, get_kept
+
+    def forward(self, values: Tensor) -> Tensor:
+        kept = self._get_kept()
+        if self.layer not in kept:
+            kept[self.layer] = self.layer(values)
+        return kept[self.layer]
+
+
 @contextmanager
-def _answering(layer: nn.Module, get_kept: Callable[[], dict[nn.Module, Tensor]]) -> Iterator[None]:
-    """Inside, the layer computes what is not kept, and keeps it."""
-    compute = layer.forward
-
-    def answer(values: Tensor) -> Tensor:
-        kept = get_kept()
-        if layer not in kept:
-            kept[layer] = compute(values)
-        return kept[layer]
-
-    layer.forward = answer
+def _keeping(
+    parent: nn.Module, name: str, get_kept: Callable[[], dict[nn.Module, Tensor]]
+) -> Iterator[None]:
+    layer = getattr(parent, name)
+    setattr(parent, name, _Keeping(layer, get_kept))
     try:
         yield
     finally:
-        del layer.forward
+        setattr(parent, name, layer)
 
 
 class GraphedPasses(DirectPasses):
