@@ -102,7 +102,8 @@ class DiffusionModel:
         """Fuses the small operations of the UNet's blocks, once for each of their shapes, which takes minutes.
 
         What it changes is rounding. Attention is left as it is: its keys and values change with every timestep. Where there
-        is nothing to compile with, torch says so in the log and the blocks work as before.
+        is nothing to compile with, torch says so in the log and the blocks work as before. Blocks are compiled when they first
+        work, so torch's settings for that, which are the process's, stay as they are set here.
         """
         torch._dynamo.config.suppress_errors = True
         torch._dynamo.config.recompile_limit = _MAX_COMPILED_SHAPES
