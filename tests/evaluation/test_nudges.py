@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, drain, to_request
-from dragdiffusion.engine import editor, images
+from dragdiffusion.engine import images, moved_parts
 from dragdiffusion.engine.plausibility import prediction_error
 from dragdiffusion.evaluation.edits import ByteImage
 from dragdiffusion.evaluation.scene_cases import DragCase, make_cases
@@ -30,7 +30,7 @@ def mouth() -> DragCase:
 @pytest.fixture
 def moved_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patched:
-        patched.setattr(editor, "_NUDGE", 0.0)
+        patched.setattr(moved_parts, "_NUDGE", 0.0)
         yield
 
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
-from math import ceil
+from dataclasses import dataclass, field
 from threading import Event
 from time import perf_counter
 from typing import NamedTuple
@@ -23,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dragdiffusion.engine import geometry, images, lora, motion_field, native_detail
+from dragdiffusion.engine import geometry, images, lora, native_detail
 from dragdiffusion.engine.config import DragConfig
 from dragdiffusion.engine.ddim import DdimSchedule, guided_noise, invert
 from dragdiffusion.engine.diffusion_model import DiffusionModel
@@ -41,17 +39,10 @@ from dragdiffusion.engine.errors import InvalidRequest, check_stop
 from dragdiffusion.engine.generation import GeneratedImage, branch_of_generated
 from dragdiffusion.engine.geometry import WorkingSpace
 from dragdiffusion.engine.latent_optimization import DragProblem, LatentStep, optimize
-from dragdiffusion.engine.latent_warp import warped_latent
-from dragdiffusion.engine.motion_field import Way
-from dragdiffusion.engine.plausibility import prediction_error
-from dragdiffusion.engine.reference_branch import ReferenceBranch, denoise, record_branch
+from dragdiffusion.engine.moved_parts import Motion, denoised, find_motion, reconsider, warped
+from dragdiffusion.engine.reference_branch import ReferenceBranch, record_branch
 from dragdiffusion.engine.unet_passes import repeated
 from dragdiffusion.engine.validation import validate, validate_image
-
-_HOLD = 2.0  # working pixels: a drag no longer than that keeps its handle where it is
-_NUDGE = 1 / 16  # of the working picture's longer side: so short a drag may be meant to reshape
-_ODD = 1.2  # times the source's prediction error: the model did not expect such a picture
-_RESHAPED_FROM = 0.8  # of the levels: the warp has the shape already, and noise would lose it
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,15 +188,6 @@ def _invert(
 # ---- once per edit -----------------------------------------------------------------------------------------------
 
 
-class _Motion(NamedTuple):
-    """The working picture, what of it may change, and by how many rows and columns each pixel moves."""
-
-    picture: Float[Tensor, "1 3 h w"]
-    editable: Float[Tensor, "1 1 h w"]
-    field: Float[Tensor, "2 h w"]
-    nudge: Way | None  # the only drag, where that is a short one
-
-
 def drag(
     session: EditSession, request: DragRequest, *, stop: Event, enough: Event | None = None
 ) -> Generator[EditEvent, None, EditedImage]:
@@ -226,8 +208,8 @@ def drag(
         motion = None
         if request.config.warp:
             with _timed("warp", seconds):
-                motion = _find_motion(request, problem.space)
-                problem = _warped(problem, motion)
+                motion = find_motion(request, problem.space)
+                problem = warped(problem, motion)
             yield StageStep(Stage.WARPING, 1, 1)
 
         with repeated(session.model):
@@ -238,9 +220,9 @@ def drag(
 
             # 5. Denoise it under reference-latent control; where a nudge looks odd then, the part was meant to change its shape.
             with _timed("denoise", seconds):
-                latent = yield from _denoise(problem, moved.latent, moved.level, stop=stop)
+                latent = yield from denoised(problem, moved.latent, moved.level, stop=stop)
                 if motion is not None and not moved.taken_early:
-                    latent, motion = yield from _reconsider(problem, latent, motion, stop=stop)
+                    latent, motion = yield from reconsider(problem, latent, motion, stop=stop)
 
         # 6. Decode; give back the detail that the working size lost; put the region into the user's own pixels.
         with _timed("decode", seconds):
@@ -264,7 +246,7 @@ def _add_detail(
     request: DragRequest,
     space: WorkingSpace,
     picture: Float[Tensor, "1 3 h w"],
-    motion: _Motion | None,
+    motion: Motion | None,
 ) -> Pixels:
     """Where it is not known what came from where, nothing is added."""
     if motion is None or edited.shape[:2] == (space.height, space.width):
@@ -300,60 +282,6 @@ def pose(session: EditSession, request: DragRequest) -> DragProblem:
         for trajectory in request.trajectories
     )
     return DragProblem(session.branch, space, config, trajectories, mask, lock)
-
-
-def _find_motion(request: DragRequest, space: WorkingSpace) -> _Motion:
-    picture = images.to_working_image(request.image, space)
-    ways = [
-        Way(space.to_working(trajectory.handle), space.to_working(trajectory.target))
-        for trajectory in request.trajectories
-    ]
-    if request.mask is None:
-        editable = motion_field.reach_of(ways, *picture.shape[-2:])
-    else:
-        editable = images.to_working_mask(request.mask, space)
-    going = [way for way in ways if way.length > _HOLD]
-    is_nudge = len(going) == 1 and going[0].length <= _NUDGE * max(picture.shape[-2:])
-    field = motion_field.motion_field(picture, editable, ways)
-    return _Motion(picture, editable, field, nudge=going[0] if is_nudge else None)
-
-
-def _warped(problem: DragProblem, motion: _Motion) -> DragProblem:
-    start = warped_latent(problem.branch, motion.picture, motion.field, seed=problem.config.seed)
-    return replace(problem, warped=start)
-
-
-def _reconsider(
-    problem: DragProblem, latent: Float[Tensor, "1 c h w"], motion: _Motion, *, stop: Event
-) -> Generator[StageStep, None, tuple[Float[Tensor, "1 c h w"], _Motion]]:
-    """The latent with the part moved or, where the model finds that picture odd, with the part shrunk or grown.
-
-    What shrinks leaves little to invent, so the likelier is it only where it is not odd itself; else the part was meant to grow.
-    """
-    if motion.nudge is None:
-        return latent, motion
-    branch, seed = problem.branch, problem.config.seed
-    height, width = latent.shape[-2:]
-    weight = images.to_latent_mask(motion.editable, height, width, any_pixel=True).to(latent)
-    error = partial(prediction_error, branch, weight=weight, seed=seed, stop=stop)
-    expected = _ODD * error(branch.latents[0])
-    if error(latent) <= expected:
-        return latent, motion
-    freed = replace(problem, branch=branch.freed(ceil(_RESHAPED_FROM * branch.top_level)))
-    grown, shrunk = motion_field.reshaped(motion.field, motion.nudge)
-    small = yield from _moved_along(freed, motion._replace(field=shrunk), stop=stop)
-    large = yield from _moved_along(freed, motion._replace(field=grown), stop=stop)
-    of_small = error(small[0])
-    return small if of_small <= expected and of_small <= error(large[0]) else large
-
-
-def _moved_along(
-    problem: DragProblem, motion: _Motion, *, stop: Event
-) -> Generator[StageStep, None, tuple[Float[Tensor, "1 c h w"], _Motion]]:
-    """Warped and denoised, without drag steps."""
-    start = _warped(problem, motion).start
-    latent = yield from _denoise(problem, start, problem.branch.top_level, stop=stop)
-    return latent, motion
 
 
 class _Moved(NamedTuple):
@@ -393,15 +321,6 @@ def _preview(problem: DragProblem, moved: LatentStep) -> Preview:
     )
     picture = model.decode(branch.schedule.picture(noise, moved.latent, moved.level))
     return Preview(problem.space.region, images.to_pixels(images.unpad(picture, problem.space)))
-
-
-def _denoise(
-    problem: DragProblem, latent: Float[Tensor, "1 c h w"], level: int, *, stop: Event
-) -> Generator[StageStep, None, Float[Tensor, "1 c h w"]]:
-    denoising = denoise(problem.branch, latent, level=level, lock=problem.lock, stop=stop)
-    for step, latent in enumerate(denoising, start=1):  # noqa: B007
-        yield StageStep(Stage.DENOISING, step, level)
-    return latent
 
 
 def _validate_session(session: EditSession, request: DragRequest) -> None:
