@@ -35,6 +35,8 @@ from engine.tiny_model import (
 )
 
 _LORA = LoraConfig(steps=2, rank=2, batch_size=1)
+_STILL = Trajectory((Point(9.0, 9.0), Point(9.0, 9.0)))
+_DOWN = Trajectory((Point(9.0, 9.0), Point(9.0, 20.0)))
 
 
 def _mask(width: int = 32, height: int = 32) -> np.ndarray:
@@ -130,25 +132,45 @@ def test_handles_at_every_border(
     model: DiffusionModel, handle: tuple[int, int], config: Any
 ) -> None:
     trajectory = Trajectory((Point(float(handle[0]), float(handle[1])), Point(16.0, 16.0)))
+    steps = _drag_steps(model, make_request(config, trajectories=(trajectory,)))
+    assert all(0 <= x <= 32 and 0 <= y <= 32 for step in steps for x, y in step.handles)
+
+
+def _drag_steps(model: DiffusionModel, request: DragRequest) -> list[DragStep]:
+    """Of an edit that makes some."""
     events: list[Any] = []
-    edit(model, make_request(config, trajectories=(trajectory,)), events)
-    handles = [event.handles[0] for event in events if isinstance(event, DragStep)]
-    assert all(0 <= x <= 32 and 0 <= y <= 32 for x, y in handles)
+    assert edit(model, request, events).drag_steps > 0
+    steps = [event for event in events if isinstance(event, DragStep)]
+    assert np.isfinite([step.loss for step in steps]).all()
+    return steps
 
 
-def test_a_handle_on_its_target_returns_at_once(model: DiffusionModel) -> None:
-    still = Trajectory((Point(9.0, 9.0), Point(9.0, 9.0)))
-    assert edit(model, make_request(trajectories=(still,))).drag_steps == 0
+@pytest.mark.parametrize(
+    "config", [make_config(), reference_config()], ids=["default", "reference"]
+)
+def test_a_handle_on_its_target_returns_at_once(model: DiffusionModel, config: Any) -> None:
+    assert edit(model, make_request(config, trajectories=(_STILL,))).drag_steps == 0
 
 
-def test_two_handles_on_one_pixel(model: DiffusionModel) -> None:
-    trajectories = (
-        Trajectory((Point(9.0, 9.0), Point(20.0, 9.0))),
-        Trajectory((Point(9.0, 9.0), Point(9.0, 20.0))),
-    )
-    events: list[Any] = []
-    edit(model, make_request(trajectories=trajectories), events)
-    assert all(len(event.handles) == 2 for event in events if isinstance(event, DragStep))
+@pytest.mark.parametrize(
+    "config", [make_config(), reference_config()], ids=["default", "reference"]
+)
+@pytest.mark.parametrize("other", [_DOWN, _STILL], ids=["moves", "stays"])
+def test_two_handles_on_one_pixel(model: DiffusionModel, config: Any, other: Trajectory) -> None:
+    right = Trajectory((Point(9.0, 9.0), Point(20.0, 9.0)))
+    steps = _drag_steps(model, make_request(config, trajectories=(right, other)))
+    assert all(len(step.handles) == 2 for step in steps)
+
+
+@pytest.mark.parametrize(
+    "config", [make_config(), reference_config()], ids=["default", "reference"]
+)
+def test_one_handle_is_pinned_where_it_is_and_another_moves(
+    model: DiffusionModel, config: Any
+) -> None:
+    moving = Trajectory((Point(20.0, 24.0), Point(8.0, 24.0)))
+    first, *_ = _drag_steps(model, make_request(config, trajectories=(_STILL, moving)))
+    assert first.handles[0] == pytest.approx(_STILL.handle, abs=1)
 
 
 def test_guidance_and_a_late_start_of_control(model: DiffusionModel) -> None:
