@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -177,15 +178,52 @@ def test_what_is_not_here_says_how_to_get_it() -> None:
         catalogue.find_files(catalogue.resolve("sd15"))
 
 
-@pytest.mark.parametrize("family", [Family.EMBEDDED, Family.SD1])
-def test_reference_mode_is_the_paper_s(family: Family) -> None:
-    config = default_config(Mode.REFERENCE, family)
-    assert (config.num_inference_steps, config.inversion_strength) == (50, 0.7)
-    assert (config.max_drag_steps, config.learning_rate, config.mask_weight) == (80, 0.01, 0.1)
-    assert (config.supervision_radius, config.tracking_radius) == (1, 3)
-    assert (config.lora.steps, config.lora.rank, config.lora.batch_size) == (80, 16, 4)
-    assert config.supervision_target is SupervisionTarget.CURRENT
-    assert not config.lock_outside_mask
+PAPER = {
+    "mode": "reference",
+    "lora": {
+        "steps": 80,
+        "rank": 16,
+        "learning_rate": 5e-4,
+        "batch_size": 4,
+        "used_timesteps": False,
+        "cosine": False,
+        "up_blocks_only": False,
+    },
+    "working_size": 512,
+    "fit": "width",
+    "num_inference_steps": 50,
+    "timestep_spacing": "leading",
+    "inversion_strength": 0.7,
+    "guidance_scale": 1.0,
+    "feature_block": 2,
+    "feature_scale": 0.5,
+    "pixel_centres": False,
+    "max_drag_steps": 80,
+    "learning_rate": 0.01,
+    "mask_weight": 0.1,
+    "supervision_radius": 1,
+    "tracking_radius": 3,
+    "arrival_distance": 2.0,
+    "settle": False,
+    "warp": False,
+    "supervision_target": "current",
+    "drag_steps_per_timestep": 0,
+    "lock_outside_mask": False,
+    "reference_from_inversion": False,
+    "reference_start_step": 0,
+    "reference_start_layer": 10,
+    "seed": 0,
+}
+"""The authors' settings for Stable Diffusion 1.5: arXiv 2306.14435, section 4.1, and their code."""
+
+
+def test_reference_mode_is_the_paper_s() -> None:
+    assert asdict(default_config(Mode.REFERENCE, Family.SD1)) == PAPER
+
+
+def test_reference_mode_on_the_embedded_model_is_the_paper_s_at_its_size() -> None:
+    its_own = {"working_size": 128, "feature_block": 1, "reference_start_layer": 5}
+    assert asdict(default_config(Mode.REFERENCE, Family.EMBEDDED)) == PAPER | its_own
 
 
 @pytest.mark.parametrize("family", [Family.EMBEDDED, Family.SD1])
