@@ -53,6 +53,7 @@ class Agreement:
     edited_latent: float
     loss: float  # largest difference ÷ largest loss
     num_steps: int
+    same_timestep: bool  # of the inverted latent
     same_tracks: bool  # every handle after every tracking step
     picture: int  # largest difference, of 255
 
@@ -60,7 +61,8 @@ class Agreement:
         """What differs by more."""
         figures = {name: getattr(self, name) for name in bounds}
         found = [f"{name}: {x:.1e}" for name, x in figures.items() if not x <= bounds[name]]
-        return found if self.same_tracks else [*found, "handle tracks"]
+        same = {"timestep": self.same_timestep, "handle tracks": self.same_tracks}
+        return [*found, *(name for name, holds in same.items() if not holds)]
 
     def row(self, case: str) -> str:
         latents = (self.source_latent, self.inverted_latent, self.dragged_latent, self.update)
@@ -99,6 +101,7 @@ def measure(model: DiffusionModel, case: str) -> Agreement:
         edited_latent=_relative(edited, official["edited_latent"]),
         loss=float(np.abs(loss - official["loss"]).max() / official["loss"].max()),
         num_steps=len(steps),
+        same_timestep=session.branch.schedule.timestep(level) == int(official["timestep"]),
         same_tracks=_same_tracks(problem, steps, official["handles_row_col"]),
         picture=int(np.abs(picture.astype(int) - output).max()),
     )
