@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from dragdiffusion.evaluation import scene_metrics
 from dragdiffusion.evaluation.scene_cases import DragCase, make_cases
 from dragdiffusion.evaluation.scene_metrics import measure
 from dragdiffusion.evaluation.scenes import SIZE
@@ -52,6 +55,21 @@ def test_the_truth_is_at_the_target(cases: list[DragCase]) -> None:
         assert figures.success
         assert figures.truth_psnr_db == 60
         assert figures.outside_mae == 0
+
+
+@pytest.mark.parametrize(
+    ("drag_length", "allowed"), [(12.0, 3.0), (30.0, 3.0), (31.0, 3.1), (80.0, 8.0)]
+)
+def test_success_is_within_3_px_or_a_tenth_of_the_drag(
+    cases: list[DragCase], monkeypatch: pytest.MonkeyPatch, drag_length: float, allowed: float
+) -> None:
+    """Every part has to be."""
+    pairs = (((0.0, 9.0), (drag_length, 9.0)), ((0.0, 60.0), (drag_length, 60.0)))
+    case = replace(cases[0], point_pairs=pairs)
+    for off, success in ((allowed - 0.01, True), (allowed + 0.01, False)):
+        found = iter([(drag_length, 9.0), (drag_length, 60.0 + off)])
+        monkeypatch.setattr(scene_metrics, "locate", lambda *_, found=found: next(found))
+        assert measure(case, case.image, case.image).success == success
 
 
 def test_the_untouched_picture_is_at_the_start(cases: list[DragCase]) -> None:
