@@ -59,7 +59,8 @@ async def finish(edit: Edit, installation: Installation) -> AsyncIterator[Any]:
     endpoint = read_endpoint(installation.endpoint_file)
     if endpoint is not None:
         await client.finish(endpoint, edit.edit_id)
-    for event in ():
+    nothing: Tuple[Any, ...] = ()
+    for event in nothing:
         yield event
 
 

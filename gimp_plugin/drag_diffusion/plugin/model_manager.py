@@ -16,7 +16,7 @@ from plugin.translation import _
 
 GAP, MARGIN = 6, 12
 SIZE = (620, 560)  # GTK pixels
-WORDS = {  # for what happens to a model
+WORDS: Dict[Any, str] = {  # for what happens to a model
     model_calls.download: _("Downloading"),
     model_calls.verify: _("Verifying"),
     model_calls.remove: _("Removing"),
