@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -13,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from cli.conftest import RunCommand
+from dragdiffusion import __version__
+from dragdiffusion.cli import app
 from dragdiffusion.commands.edit import lay_over, parse_settings, parse_trajectory
 from dragdiffusion.commands.errors import BadInput
 from dragdiffusion.engine.config import Mode
@@ -43,9 +47,59 @@ def test_the_edit_lies_over_the_input(
     assert told["drag_steps"] == 3
     assert told["handle_tracks"][-1] == [[40, 30]]
     assert told["config"]["lora"]["steps"] == 1
-    assert told["device"] == "cpu (fake)"
-    assert told["phase_seconds"]
-    assert told["peak_memory_bytes"] > 0
+
+
+def test_every_option_arrives(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    running = start_daemon()
+    picture, mask = np.zeros((96, 160, 3), np.uint8), np.zeros((96, 160), np.uint8)
+    mask[33:63, 33:63] = 255
+    Image.fromarray(picture).save(tmp_path / "in.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    numbers = {
+        "lora_steps": 3,
+        "inversion_strength": 0.25,
+        "max_drag_steps": 2,
+        "learning_rate": 0.125,
+        "mask_weight": 0.75,
+        "seed": 2**64 - 1,
+    }
+    options = [
+        text
+        for name, value in numbers.items()
+        for text in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    ways = ("40,40:50,60", "44,40:50.5,45:48,50")
+    options += [text for way in ways for text in ("--point", way)]
+    options += ["--mask", str(tmp_path / "mask.png"), "--prompt", "a cube", "--mode", "reference"]
+    options += ["--set", "working_size=32", "--set", "fit=area"]
+    options += ["-o", str(tmp_path / "out.png"), "--json", str(tmp_path / "r.json")]
+    regions = []
+    for whole in ([], ["--whole-image"]):
+        arguments = ["edit", str(tmp_path / "in.png"), *options, *whole]
+        done = CliRunner().invoke(app, arguments, env=running.environment)
+        assert (done.exit_code, done.output) == (0, "")
+        told = json.loads((tmp_path / "r.json").read_text())
+        regions.append(tuple(told["region"].values()))
+    assert regions == [(24, 24, 48, 48), (0, 0, 160, 96)]
+
+    config = told["config"]
+    config["lora_steps"] = config["lora"]["steps"]
+    expected = {**numbers, "mode": "reference", "working_size": 32, "fit": "area"}
+    assert {name: config[name] for name in expected} == expected
+    assert [len(step) for step in told["handle_tracks"]] == [2, 2]
+    assert told["handle_tracks"][-1] == [[50, 60], [48, 50]]
+    assert (told["device"], told["dtype"]) == ("cpu (fake)", "float32")
+    assert told["versions"] == {"dragdiffusion": __version__, "torch": "0.0", "diffusers": "0.0"}
+    assert set(told["phase_seconds"]) == {"inversion", "drag"}
+    assert all(seconds > 0 for seconds in told["phase_seconds"].values())
+    assert told["peak_memory_bytes"] > 1 << 20
+
+    asked = [step.removeprefix("asked ") for step in running.steps() if step.startswith("asked ")]
+    assert json.loads(asked[-1]) == {
+        "prompt": "a cube",
+        "trajectories": [[[40, 40], [50, 60]], [[44, 40], [50.5, 45], [48, 50]]],
+        "mask": hashlib.sha256(mask.tobytes()).hexdigest(),
+    }
 
 
 def test_transparency_is_kept(

@@ -35,6 +35,7 @@ def test_closing_the_stream_stops_the_engine(start_daemon: StartDaemon, image: P
         wait_until(lambda: running.steps_done("stopped"))
         assert running.steps_done("drag") <= done + 2  # the one that ran, and one that began
         wait_until(lambda: daemon.status().queue_length == 0)
+    assert running.steps()[-2:] == ["stopped", "free"]
 
 
 def test_a_killed_client_frees_the_device(
@@ -58,6 +59,7 @@ def test_a_killed_client_frees_the_device(
     wait_until(lambda: running.steps_done("stopped"), seconds=3)
     with running.connect() as daemon:
         wait_until(lambda: daemon.status().queue_length == 0, seconds=3)
+    assert running.steps()[-2:] == ["stopped", "free"]
 
 
 def test_those_who_wait_are_told_their_place(start_daemon: StartDaemon, image: Pixels) -> None:

@@ -1,6 +1,7 @@
 """Whole edits on tiny random models: they say nothing about pictures and everything about manners."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from threading import Event
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from dragdiffusion.engine import editor
+from dragdiffusion.engine import editor, feature_grid
 from dragdiffusion.engine.config import LoraConfig
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import (
@@ -250,8 +252,8 @@ _STAGES: dict[str, Callable[[Any], bool]] = {
 
 
 @pytest.mark.parametrize("stage", _STAGES)
-def test_cancelling_stops_within_one_step_and_leaves_the_model(
-    model: DiffusionModel, stage: str
+def test_cancelling_stops_within_one_step_and_leaves_the_model_and_no_tensor(
+    model: DiffusionModel, only_new_objects: Callable[[], list[Any]], stage: str
 ) -> None:
     request, stop, events = make_request(make_config(lora=_LORA)), Event(), []
     before = _fingerprint(model)
@@ -267,6 +269,17 @@ def test_cancelling_stops_within_one_step_and_leaves_the_model(
     with pytest.raises(Cancelled):
         next(work)
     assert _fingerprint(model) == before
+    feature_grid._resize_matrix.cache_clear()
+    assert [thing for thing in only_new_objects() if isinstance(thing, Tensor)] == []
+
+
+@pytest.fixture
+def only_new_objects(model: DiffusionModel) -> Iterator[Callable[[], list[Any]]]:
+    """What lives, of what came into being since."""
+    del model  # it is there already
+    gc.freeze()
+    yield lambda: [gc.collect(), *gc.get_objects()]
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize(

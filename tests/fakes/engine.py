@@ -4,7 +4,8 @@
     for event in engine.drag(session, request, stop=threading.Event()):
         ...
 
-A prompt makes it fail: "fail: memory" (always), "fail: memory at first" (until it saves) or "fail: defect". With `journal` each step is written to a file as it ends.
+A prompt makes it fail: "fail: memory" (always), "fail: memory at first" (until it saves) or "fail: defect". With `journal` each step is
+written to a file as it ends, and of each drag what was asked for.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from dragdiffusion.engine.drag_types import (
     Trajectory,
 )
 from dragdiffusion.engine.errors import Cancelled, InvalidRequest, OutOfMemory, UnusableArchive
+from dragdiffusion.engine.geometry import plan_region
 from dragdiffusion.models.catalogue import ModelSource
 
 
@@ -80,7 +82,9 @@ class FakeEngine:
                 )
 
     def session_key(self, model_name: str, request: DragRequest) -> Hashable:
-        return model_name, request.image.tobytes(), request.prompt, request.config.lora
+        region = plan_region(request)
+        image = hashlib.sha256(request.image).hexdigest()
+        return model_name, image, region, request.prompt, request.config.lora
 
     def generate(
         self, model: Any, generation: Generation, *, stop: threading.Event
@@ -115,9 +119,8 @@ class FakeEngine:
             for step in range(1, steps + 1):
                 self._work(stop, stage.value)
                 yield StageStep(stage, step, steps)
-        height, width = request.image.shape[:2]
-        region = request.region or Rectangle(0, 0, width, height)
-        return FakeSession(region, 1000, {"inversion": time.monotonic() - began})
+        seconds = {"inversion": time.monotonic() - began}
+        return FakeSession(plan_region(request), 1000, seconds)
 
     def drag(
         self,
@@ -128,6 +131,7 @@ class FakeEngine:
         enough: threading.Event | None = None,
     ) -> Generator[EditEvent, None, EditedImage]:
         self._fail_if_asked(request.prompt)
+        self._note(f"asked {json.dumps(_asked(request))}")
         began = time.monotonic()
         done, steps = 0, request.config.max_drag_steps
         for step in range(1, steps + 1):
@@ -180,7 +184,7 @@ class FakeEngine:
         return not saved_already
 
     def free(self) -> None:
-        return
+        self._note("free")
 
     def reset_peak_memory(self) -> None:
         memory.reset_peak()
@@ -208,6 +212,15 @@ class FakeEngine:
             raise OutOfMemory("There is not enough memory for this edit: select a smaller area.")
         if prompt == "fail: defect":
             raise ZeroDivisionError("a defect")
+
+
+def _asked(request: DragRequest) -> dict[str, Any]:
+    mask = request.mask
+    return {
+        "prompt": request.prompt,
+        "trajectories": [way.points for way in request.trajectories],
+        "mask": None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest(),
+    }
 
 
 def _along(way: Trajectory, fraction: float) -> Point:

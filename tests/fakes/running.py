@@ -39,9 +39,12 @@ class RunningDaemon:
         token = self.endpoint.token if token is None else token
         return DragDiffusionStub(channel), [("authorization", f"Bearer {token}")]
 
+    def steps(self) -> list[str]:
+        """The fake engine's journal."""
+        return self.journal.read_text().splitlines() if self.journal.exists() else []
+
     def steps_done(self, name: str) -> int:
-        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
-        return lines.count(name)
+        return self.steps().count(name)
 
 
 StartDaemon = Callable[..., RunningDaemon]
