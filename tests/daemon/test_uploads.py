@@ -8,11 +8,13 @@ import grpc
 import numpy as np
 import pytest
 
-from dragdiffusion.client.connection import DaemonError
+from dragdiffusion.client.connection import DaemonError, to_pixels
 from dragdiffusion.daemon.buffers import name_of
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
-from fakes.running import StartDaemon
+from fakes.running import StartDaemon, preparation
+
+MESSAGE_LIMIT = 4 << 20  # of gRPC, unless it is told otherwise
 
 
 def header_of(pixels: Pixels) -> rpc.BufferReference:
@@ -30,13 +32,20 @@ def upload(running: object, parts: list[rpc.UploadRequest]) -> grpc.RpcError:
     return raised.value
 
 
-def test_an_image_of_many_chunks_arrives(shared_daemon: StartDaemon) -> None:
-    pixels = np.random.default_rng(1).integers(0, 256, (700, 900, 4), dtype=np.uint8)
+def test_over_four_mebibytes_arrive_and_come_back(shared_daemon: StartDaemon) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (1100, 1000, 4), dtype=np.uint8)
+    assert pixels.nbytes > MESSAGE_LIMIT
     running = shared_daemon()
     with running.connect() as daemon:
         before = daemon.status().buffer_bytes
-        daemon.upload(pixels)
+        request = preparation(daemon.upload(pixels))
         assert daemon.status().buffer_bytes - before == pixels.nbytes
+        request.region.CopyFrom(rpc.Rectangle(width=1000, height=1100))
+        events = list(daemon.drag(rpc.DragRequest(preparation=request)))
+    header = next(event.edited_image for event in events if event.HasField("edited_image"))
+    rows = b"".join(event.pixel_chunk.chunk for event in events if event.HasField("pixel_chunk"))
+    assert len(rows) > MESSAGE_LIMIT
+    assert to_pixels(header.pixels, rows)[30, 40].tolist() == [*pixels[20, 20, :3], 255]
 
 
 def test_nothing_is_uploaded_twice(
