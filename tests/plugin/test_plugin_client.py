@@ -330,12 +330,21 @@ def _runs(python):
         return False
 
 
-# This Python, and what others are here: GIMP's own may be any from 3.9 on.
-PYTHONS = [sys.executable, *filter(_runs, (f"python3.{minor}" for minor in range(9, 15)))]
+def _find(name):
+    """That runs: on the path, or of pyenv, whose command of this name runs only where it was chosen."""
+    installed = Path.home().glob(f".pyenv/versions/*/bin/{name}")
+    return next(filter(_runs, [name, *sorted(installed)]), None)
+
+
+# This Python, the oldest that GIMP may have, and what others are on the path.
+OLDEST = "python3.9"
+PYTHONS = [sys.executable, OLDEST, *filter(_runs, (f"python3.{minor}" for minor in range(10, 15)))]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_vendored_packages_suffice(fake_daemon, python):
+    if python == OLDEST:
+        python = _find(OLDEST) or pytest.skip(f"There is no {OLDEST} here.")
     command = [python, "-I", "-S", "-W", "error", "-c", ALONE, PLUGIN, PLUGIN / "vendor"]
     done = subprocess.run(
         [*command, fake_daemon.address], capture_output=True, text=True, check=False, timeout=60
