@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
 import stat
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
+from socket import gethostname
 
 import grpc
 import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dragdiffusion.client.connection import Connection, DaemonError
@@ -40,9 +44,11 @@ def test_it_answers_soon_and_says_where(start_daemon: StartDaemon) -> None:
 
 
 @posix
-def test_only_its_owner_may_read_the_token(start_daemon: StartDaemon) -> None:
+def test_only_its_owner_may_read_the_token_and_the_logs(start_daemon: StartDaemon) -> None:
     running = start_daemon()
-    assert stat.S_IMODE(running.endpoint_file.stat().st_mode) == 0o600
+    log = Path(running.endpoint.log_file)
+    for file in (running.endpoint_file, log, log.with_name("crash.log")):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(running.endpoint.token) >= 32
 
 
@@ -53,21 +59,25 @@ def test_without_the_token_nothing_is_answered(
     running = start_daemon()
     stub, _ = running.stub()
     health = health_pb2_grpc.HealthStub(grpc.insecure_channel(running.endpoint.address))
-    calls = [
-        lambda: stub.GetStatus(rpc.GetStatusRequest(), metadata=metadata),
-        lambda: stub.ListModels(rpc.ListModelsRequest(), metadata=metadata),
-        lambda: stub.FindMissing(rpc.FindMissingRequest(), metadata=metadata),
-        lambda: stub.Shutdown(rpc.ShutdownRequest(), metadata=metadata),
-        lambda: stub.Upload(iter([rpc.UploadRequest(chunk=b"x")]), metadata=metadata),
-        lambda: list(stub.Prepare(rpc.PrepareRequest(), metadata=metadata)),
-        lambda: list(stub.Drag(rpc.DragRequest(), metadata=metadata)),
-        lambda: health.Check(health_pb2.HealthCheckRequest(), metadata=metadata),
-    ]
-    for call in calls:
+
+    def ask(method: MethodDescriptor) -> None:
+        message = GetMessageClass(method.input_type)()
+        request = iter([message]) if method.client_streaming else message
+        answer = getattr(stub, method.name)(request, metadata=metadata)
+        if method.server_streaming:
+            next(answer)
+
+    calls = {
+        method.name: partial(ask, method)
+        for method in rpc.DESCRIPTOR.services_by_name["DragDiffusion"].methods
+    }
+    assert {"Upload", "Drag", "GetStatus"} < calls.keys()
+    calls["health"] = partial(health.Check, health_pb2.HealthCheckRequest(), metadata=metadata)
+    for name, call in calls.items():
         with pytest.raises(grpc.RpcError) as raised:
             call()
-        assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
-        assert "token" in raised.value.details()
+        assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED, name
+        assert "token" in raised.value.details(), name
 
 
 def test_health_is_served(start_daemon: StartDaemon) -> None:
@@ -120,10 +130,12 @@ def test_one_that_is_ending_is_waited_for(start_daemon: StartDaemon, tmp_path: P
 @posix
 def test_a_file_of_a_dead_daemon_is_taken_over(start_daemon: StartDaemon) -> None:
     killed = start_daemon()
-    killed.process.kill()
+    killed.process.send_signal(signal.SIGSEGV)
     killed.process.wait()
     assert killed.endpoint_file.exists()
     running = start_daemon()
+    crashes = Path(killed.endpoint.log_file).with_name("crash.log")
+    assert "Segmentation fault" in crashes.read_text()
     assert running.endpoint.token != killed.endpoint.token
     with running.connect() as daemon:
         assert daemon.status().pid == running.process.pid
@@ -195,6 +207,7 @@ def test_the_log_is_bounded(start_daemon: StartDaemon, tmp_path: Path) -> None:
     logs = list((tmp_path / "state").glob("daemon.log*"))
     assert len(logs) == 2
     assert all(log.stat().st_size <= 2048 for log in logs)
+    assert all(stat.S_IMODE(log.stat().st_mode) == 0o600 for log in logs)
 
 
 # ---- the endpoint file's rule ----
@@ -203,7 +216,7 @@ def test_the_log_is_bounded(start_daemon: StartDaemon, tmp_path: Path) -> None:
 def test_the_rule(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
     state = tmp_path / ".local" / "state" / "dragdiffusion"
-    assert endpoints.endpoint_file(home, "linux") == state / "endpoint.json"
+    assert endpoints.endpoint_file(home, "linux") == state / f"endpoint-{gethostname()}.json"
     mac = tmp_path / "Library" / "Application Support" / "dragdiffusion"
     assert endpoints.endpoint_file(home, "darwin") == mac / "endpoint.json"
     windows = {**home, "LOCALAPPDATA": str(tmp_path / "local")}
@@ -213,16 +226,26 @@ def test_the_rule(tmp_path: Path) -> None:
     assert endpoints.endpoint_file(override, "linux") == Path("/there.json")
 
 
-@posix
-def test_the_runtime_folder_must_exist_and_be_ours(tmp_path: Path) -> None:
-    ours = {"HOME": "/home/x", "XDG_RUNTIME_DIR": str(tmp_path)}
-    file = endpoints.endpoint_file(ours, "linux")
-    assert file == tmp_path / "dragdiffusion" / "endpoint.json"
-    missing = {**ours, "XDG_RUNTIME_DIR": str(tmp_path / "missing")}
-    assert ".local" in str(endpoints.endpoint_file(missing, "linux"))
-    if os.getuid() != 0:
-        foreign = {**ours, "XDG_RUNTIME_DIR": "/"}
-        assert ".local" in str(endpoints.endpoint_file(foreign, "linux"))
+def test_at_the_desktop_and_by_ssh_or_cron_there_is_one_daemon(tmp_path: Path) -> None:
+    bare = {"HOME": str(tmp_path)}
+    (tmp_path / "run").mkdir(mode=0o700)
+    desktop = {**bare, "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    with (
+        endpoints.lock(endpoints.endpoint_file(desktop)),
+        pytest.raises(endpoints.AlreadyRunning),
+    ):
+        endpoints.lock(endpoints.endpoint_file(bare))
+
+
+def test_machines_that_share_a_home_have_one_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = []
+    for name in ("a.lab", "b.lab"):
+        monkeypatch.setattr("socket.gethostname", lambda name=name: name)
+        files.append(endpoints.endpoint_file({"HOME": str(tmp_path)}, "linux"))
+    with endpoints.lock(files[0]), endpoints.lock(files[1]):
+        pass
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"address": "x"})])

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 from fakes_plugin import fake_daemon as fake_daemon_module
@@ -114,17 +115,15 @@ def test_a_daemon_that_fails_shows_its_last_words(installation):
 
 # ---- where things are
 
+SHARED = f"/h/.local/state/dragdiffusion/endpoint-{gethostname()}.json"
+
 
 @pytest.mark.parametrize(
     ("platform", "environment", "expected"),
     [
         ("linux", {"DRAGDIFFUSION_ENDPOINT_FILE": "/e.json"}, "/e.json"),
-        ("linux", {"HOME": "/h"}, "/h/.local/state/dragdiffusion/endpoint.json"),
-        (
-            "linux",
-            {"HOME": "/h", "XDG_RUNTIME_DIR": "/no/such"},
-            "/h/.local/state/dragdiffusion/endpoint.json",
-        ),
+        ("linux", {"HOME": "/h"}, SHARED),
+        ("linux", {"HOME": "/h", "XDG_RUNTIME_DIR": "/tmp"}, SHARED),
         (
             "darwin",
             {"HOME": "/h"},
@@ -140,12 +139,6 @@ def test_the_endpoint_rule_is_the_daemons(platform, environment, expected):
     assert daemon.endpoint_file(environment, platform) == endpoint.endpoint_file(
         environment, platform
     )
-
-
-def test_the_runtime_folder_is_used_where_it_is_ours(tmp_path):
-    environment = {"HOME": "/h", "XDG_RUNTIME_DIR": str(tmp_path)}
-    expected = tmp_path / "dragdiffusion" / "endpoint.json"
-    assert daemon.endpoint_file(environment, "linux") == expected
 
 
 def test_the_installer_tells_the_command(tmp_path):
@@ -172,9 +165,7 @@ def test_nothing_told_means_not_installed(tmp_path):
 
 def test_out_of_flatpaks_sandbox(tmp_path):
     (tmp_path / "daemon.json").write_text('{"command": ["/a", "serve"]}', encoding="utf-8")
-    environment = {"HOME": "/h", "XDG_RUNTIME_DIR": str(tmp_path)}
-    installed = daemon.read_installation(tmp_path, environment, "linux", sandbox=tmp_path)
-    shared = "/h/.local/state/dragdiffusion/endpoint.json"
-    assert installed.endpoint_file == Path(shared)
-    told = f"--env=DRAGDIFFUSION_ENDPOINT_FILE={shared}"
+    installed = daemon.read_installation(tmp_path, {"HOME": "/h"}, "linux", sandbox=tmp_path)
+    assert installed.endpoint_file == Path(SHARED)
+    told = f"--env=DRAGDIFFUSION_ENDPOINT_FILE={SHARED}"
     assert installed.command == ("flatpak-spawn", "--host", told, "/a", "serve")

@@ -5,18 +5,19 @@ The file, JSON:
 
 Its path, the same rule in every client:
     1. the environment variable DRAGDIFFUSION_ENDPOINT_FILE, if set;
-    2. $XDG_RUNTIME_DIR/dragdiffusion/endpoint.json, if $XDG_RUNTIME_DIR is set, a folder and ours (Linux);
-    3. endpoint.json in the state folder: ~/.local/state/dragdiffusion on Linux,
-       ~/Library/Application Support/dragdiffusion on macOS, %LOCALAPPDATA%\\dragdiffusion on Windows.
+    2. in the state folder, ~/.local/state/dragdiffusion on Linux, ~/Library/Application Support/dragdiffusion on macOS,
+       %LOCALAPPDATA%\\dragdiffusion on Windows: endpoint.json, on Linux endpoint-HOST.json, since machines may share a home.
 
-The running daemon holds a lock on endpoint.lock beside it, so that two that start at once are one, and so that a file
-whose daemon died is known to be stale.
+So it does not depend on how the user came in: at the desktop, by ssh, cron or su. The running daemon holds a lock on a
+file beside it that ends in .lock, so that two that start at once are one, and so that a file whose daemon died is known
+to be stale.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -69,17 +70,8 @@ def endpoint_file(
     override = environment.get("DRAGDIFFUSION_ENDPOINT_FILE")
     if override:
         return Path(override)
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    if platform == "linux" and runtime and _is_our_folder(Path(runtime)):
-        return Path(runtime) / "dragdiffusion" / "endpoint.json"
-    return _standard_state_folder(environment, platform) / "endpoint.json"
-
-
-def _is_our_folder(folder: Path) -> bool:
-    try:
-        return folder.is_dir() and folder.stat().st_uid == os.getuid()
-    except OSError:
-        return False
+    name = f"endpoint-{socket.gethostname()}" if platform == "linux" else "endpoint"
+    return _standard_state_folder(environment, platform) / f"{name}.json"
 
 
 def read(path: Path) -> Endpoint | None:

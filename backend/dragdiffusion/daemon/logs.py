@@ -5,9 +5,10 @@ from __future__ import annotations
 import faulthandler
 import logging
 import logging.handlers
+import os
 import warnings
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from dragdiffusion.settings import Settings
 
@@ -19,7 +20,7 @@ _crashes: list[TextIO] = []  # faulthandler writes to an open file
 def start_logging(settings: Settings, folder: Path) -> Path:
     """Log to `daemon.log` in the folder, with at most `settings.log_files` older ones; the file's path."""
     file = folder / "daemon.log"
-    handler = logging.handlers.RotatingFileHandler(
+    handler = _PrivateFile(
         file,
         maxBytes=settings.log_bytes,
         backupCount=settings.log_files,
@@ -33,9 +34,24 @@ def start_logging(settings: Settings, folder: Path) -> Path:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     warnings.simplefilter("default")
-    _crashes.append((folder / "crash.log").open("w", encoding="utf-8"))
+    _crashes.append(_open_crash_log(folder / "crash.log", settings.log_bytes))
     faulthandler.enable(_crashes[-1])
     return file
+
+
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    def _open(self) -> Any:
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=_open_private)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _open_crash_log(file: Path, max_bytes: int) -> TextIO:
+    """What an earlier daemon died of stays in it."""
+    full = file.exists() and file.stat().st_size > max_bytes
+    return open(file, "w" if full else "a", encoding="utf-8", opener=_open_private)
 
 
 def stop_logging() -> None:

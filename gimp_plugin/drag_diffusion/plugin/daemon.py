@@ -7,9 +7,8 @@ The environment variable DRAGDIFFUSION_DAEMON_COMMAND, a command line, takes its
 
 The endpoint file, JSON, written by the daemon:
     1. the environment variable DRAGDIFFUSION_ENDPOINT_FILE, else daemon.json's "endpoint_file";
-    2. $XDG_RUNTIME_DIR/dragdiffusion/endpoint.json, if $XDG_RUNTIME_DIR is set, a folder and ours (Linux);
-    3. endpoint.json in the state folder: ~/.local/state/dragdiffusion on Linux,
-       ~/Library/Application Support/dragdiffusion on macOS, %LOCALAPPDATA%\\dragdiffusion on Windows.
+    2. in the state folder, ~/.local/state/dragdiffusion on Linux, ~/Library/Application Support/dragdiffusion on macOS,
+       %LOCALAPPDATA%\\dragdiffusion on Windows: endpoint.json, on Linux endpoint-HOST.json, since machines may share a home.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import asyncio
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -165,7 +165,7 @@ def read_installation(
     if "endpoint_file" in told:
         variables.setdefault("DRAGDIFFUSION_ENDPOINT_FILE", str(told["endpoint_file"]))
     if sandbox.exists():
-        shared = str(state_folder(variables, platform) / "endpoint.json")
+        shared = str(endpoint_file(variables, platform))
         command = _leave_sandbox(
             command, variables.setdefault("DRAGDIFFUSION_ENDPOINT_FILE", shared)
         )
@@ -178,7 +178,7 @@ def read_installation(
 
 
 def _leave_sandbox(command: List[str], endpoint: str) -> List[str]:
-    """Flatpak's GIMP has a runtime folder of its own: the endpoint file goes where both see it."""
+    """The endpoint file is named, since the variables of Flatpak's sandbox do not reach out of it."""
     variable = f"--env=DRAGDIFFUSION_ENDPOINT_FILE={endpoint}"
     return command and ["flatpak-spawn", "--host", variable, *command]
 
@@ -189,10 +189,8 @@ def endpoint_file(
     override = environment.get("DRAGDIFFUSION_ENDPOINT_FILE")
     if override:
         return Path(override)
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    if platform == "linux" and runtime and _is_our_folder(Path(runtime)):
-        return Path(runtime) / "dragdiffusion" / "endpoint.json"
-    return state_folder(environment, platform) / "endpoint.json"
+    name = f"endpoint-{socket.gethostname()}" if platform == "linux" else "endpoint"
+    return state_folder(environment, platform) / f"{name}.json"
 
 
 def state_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
@@ -218,13 +216,6 @@ def read_endpoint(path: Path) -> Optional[Endpoint]:
         )
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def _is_our_folder(folder: Path) -> bool:
-    try:
-        return folder.is_dir() and folder.stat().st_uid == os.getuid()
-    except OSError:
-        return False
 
 
 def _read_json(path: Path) -> Dict[str, Any]:
