@@ -50,7 +50,9 @@ def main(
 def serve(
     socket: Annotated[Path | None, typer.Option(help="Unix socket instead of a free port.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, xpu, mps.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, float32, float16, bfloat16.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="auto, speed, float32, float16, bfloat16.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model of requests that name none.")] = None,
     idle_exit_minutes: Annotated[
         float | None, typer.Option(help="Exit after so long without a call; 0: never.")

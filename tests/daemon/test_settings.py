@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from pydantic import ValidationError
 
+from dragdiffusion import cli
 from dragdiffusion.commands.errors import BadInput
 from dragdiffusion.commands.serve import read_settings
 from dragdiffusion.settings import Settings
@@ -40,6 +42,12 @@ def test_the_order(
         check=True,
     )
     assert said.stdout.strip() == expected
+
+
+def test_the_help_of_serve_names_every_number_format() -> None:
+    option = get_type_hints(cli.serve, include_extras=True)["dtype"].__metadata__[0]
+    formats = get_args(Settings.model_fields["dtype"].annotation)
+    assert option.help == f"{', '.join(formats)}."
 
 
 def test_settings_are_frozen() -> None:
