@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 
-from dragdiffusion.client.connection import DaemonError, to_pixels
+from dragdiffusion.client.connection import to_pixels
 from dragdiffusion.engine.drag_types import Pixels
 from dragdiffusion_rpc import drag_pb2 as rpc
 from fakes.running import StartDaemon, preparation
@@ -83,12 +82,3 @@ def test_the_model_leaves_memory_after_a_while(start_daemon: StartDaemon, image:
         assert daemon.status().loaded_model
         wait_until(lambda: not daemon.status().loaded_model)
         assert daemon.status().prepared_images == 0
-
-
-def test_a_drag_without_handles_says_what_to_do(start_daemon: StartDaemon, image: Pixels) -> None:
-    with start_daemon().connect() as daemon:
-        request = preparation(daemon.upload(image), trajectories=[])
-        with pytest.raises(DaemonError, match="at least one handle") as raised:
-            list(daemon.drag(rpc.DragRequest(preparation=request)))
-    assert raised.value.code.name == "INVALID_ARGUMENT"
-    assert raised.value.field == "preparation.trajectories"

@@ -13,13 +13,16 @@ from fakes.running import StartDaemon, preparation
 
 FAR_AWAY = rpc.Trajectory(points=[rpc.Point(x=900, y=20), rpc.Point(x=40, y=30)])
 ONE_POINT = rpc.Trajectory(points=[rpc.Point(x=20, y=20)])
+NOT_HERE = rpc.BufferReference(sha256=b"0" * 32, width=1, height=1, format=1)
+NO_FORMAT = rpc.BufferReference(sha256=b"0" * 32, width=1, height=1, format=77)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("fields", "code", "field", "words"),
     [
-        ({"model": "no such model"}, "NOT_FOUND", "", "There is no model"),
-        ({"model": "sd15"}, "FAILED_PRECONDITION", "", "models download sd15"),
+        ({"model": "no such model"}, "NOT_FOUND", "model", "There is no model"),
+        ({"model": "sd15"}, "FAILED_PRECONDITION", "model", "models download sd15"),
+        ({"trajectories": []}, "INVALID_ARGUMENT", "trajectories", "at least one handle"),
         ({"trajectories": [ONE_POINT]}, "INVALID_ARGUMENT", "trajectories[0]", "target"),
         ({"trajectories": [FAR_AWAY]}, "INVALID_ARGUMENT", "trajectories[0]", "outside"),
         (
@@ -29,11 +32,15 @@ ONE_POINT = rpc.Trajectory(points=[rpc.Point(x=20, y=20)])
             "in (0, 1]",
         ),
         (
-            {"image": rpc.BufferReference(sha256=b"0" * 32, width=1, height=1, format=1)},
-            "NOT_FOUND",
-            "",
-            "upload it",
+            {"hyper_parameters": rpc.HyperParameters(fit=77)},  # type: ignore[arg-type]
+            "INVALID_ARGUMENT",
+            "hyper_parameters.fit",
+            "not known",
         ),
+        ({"image": NOT_HERE}, "NOT_FOUND", "image", "this image: upload it"),
+        ({"mask": NOT_HERE}, "NOT_FOUND", "mask", "this mask: upload it"),
+        ({"image": NO_FORMAT}, "INVALID_ARGUMENT", "image.format", "needs a pixel format"),
+        ({"mask": NO_FORMAT}, "INVALID_ARGUMENT", "mask.format", "needs a pixel format"),
         ({"image": None}, "INVALID_ARGUMENT", "image", "no image"),
         ({"prompt": "fail: memory"}, "RESOURCE_EXHAUSTED", "", "smaller area"),
         ({"mode": 77}, "INVALID_ARGUMENT", "mode", "not known"),

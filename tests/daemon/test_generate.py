@@ -123,8 +123,13 @@ def test_what_cannot_be_generated_is_refused(start_daemon: StartDaemon) -> None:
             make(daemon, rpc.Generation(prompt="a ball", width=100, height=96))
         assert refused.value.field == "generation.width"
         unknown = rpc.GenerateRequest(model="none such", generation=ORDER)
-        with pytest.raises(DaemonError, match="There is no model"):
+        with pytest.raises(DaemonError, match="There is no model") as refused:
             list(daemon.generate(unknown))
+        assert refused.value.field == "model"
+        spaced = rpc.Generation(timestep_spacing=77)  # type: ignore[arg-type]
+        with pytest.raises(DaemonError, match="not known") as refused:
+            make(daemon, spaced)
+        assert refused.value.field == "generation.timestep_spacing"
 
 
 def test_closing_the_stream_stops_the_sampling(start_daemon: StartDaemon) -> None:

@@ -271,7 +271,7 @@ def test_what_cannot_be_verified_or_removed_is_explained(
     for act in (lambda: list(daemon.verify_model(name)), lambda: daemon.remove_model(name)):
         with pytest.raises(DaemonError, match=words) as raised:
             act()
-        assert raised.value.code.name == code
+        assert (raised.value.code.name, raised.value.field) == (code, "name")
 
 
 def test_the_loaded_model_leaves_memory_before_it_is_removed(

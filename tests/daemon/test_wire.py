@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +15,14 @@ from dragdiffusion.engine.config import (
     DragConfig,
     Fit,
     Generation,
+    Mode,
     SupervisionTarget,
     TimestepSpacing,
 )
 from dragdiffusion.engine.drag_types import Stage
 from dragdiffusion.engine.errors import InvalidRequest
+from dragdiffusion.models.families import Family
+from dragdiffusion.models.profiles import default_config
 from dragdiffusion_rpc import drag_pb2 as rpc
 
 FIELDS = list(rpc.HyperParameters.DESCRIPTOR.fields)
@@ -30,6 +36,7 @@ EXPECTED = {
     "supervision_target": SupervisionTarget.ORIGINAL,
     "timestep_spacing": TimestepSpacing.TRAILING,
 }
+CONTRACT = Path(rpc.__file__).with_name("drag.proto").read_text(encoding="utf-8")
 NOT_ON_THE_WIRE = {"mode", "seed", "lora"}  # fields of the request itself, or spread out
 
 
@@ -50,6 +57,34 @@ def test_a_hyper_parameter_arrives(field: Any) -> None:
     assert after.pop(field.name) == EXPECTED.get(field.name, value)
     changed = {name for name, now in after.items() if now != flat(DragConfig())[name]}
     assert changed <= {"lora"}
+
+
+DEFAULTS = {
+    "HyperParameters": flat(default_config(Mode.REFERENCE, Family.SD1)),
+    "Generation": {name: value for name, value in asdict(Generation()).items() if value != ""},
+    "PrepareRequest": {"seed": DragConfig().seed},
+}
+
+
+@pytest.mark.parametrize("message", DEFAULTS)
+def test_the_contract_tells_every_default(message: str) -> None:
+    """A field's comment is "meaning; default"."""
+    body = CONTRACT.partition(f"message {message} {{")[2].partition("\n}")[0]
+    told = dict(re.findall(r"(\w+) = \d+; +// .+; (\S+)$", body, re.MULTILINE))
+    fields = rpc.DESCRIPTOR.message_types_by_name[message].fields_by_name
+    expected = {name: v for name, v in DEFAULTS[message].items() if name in fields}
+    assert {name: read(text) for name, text in told.items()} == {
+        name: v.name if isinstance(v, Enum) else v for name, v in expected.items()
+    }
+
+
+def read(text: str) -> bool | float | str:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def test_the_engine_has_no_other() -> None:
@@ -86,6 +121,17 @@ def test_the_field_at_fault_is_named_as_in_the_contract() -> None:
         with pytest.raises(InvalidRequest) as raised:
             wire.to_config(message, DragConfig())
         assert raised.value.field.removeprefix("hyper_parameters.") in names
+
+
+@pytest.mark.parametrize("field", ["fit", "supervision_target", "timestep_spacing"])
+def test_a_choice_that_is_not_known_is_refused(field: str) -> None:
+    unknown = rpc.HyperParameters(**{field: 77})  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="not known") as raised:
+        wire.to_config(rpc.PrepareRequest(hyper_parameters=unknown), DragConfig())
+    assert raised.value.field == f"hyper_parameters.{field}"
+    unspecified = rpc.HyperParameters(**{field: 0})  # type: ignore[arg-type]
+    message = rpc.PrepareRequest(hyper_parameters=unspecified)
+    assert wire.to_config(message, DragConfig()) == DragConfig()
 
 
 @pytest.mark.parametrize("stage", list(Stage))

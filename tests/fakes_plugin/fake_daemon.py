@@ -5,7 +5,7 @@
 
 Its "edit" inverts the colours where the mask lets it, on the mask's bounding box. When a caller goes away before
 the end, `daemon.cancelled` is set (`daemon.unprepared`, where it only prepared). The prompt tells it what else to do:
-    "fail CODE sentence"   end the call with this status
+    "fail CODE sentence"   end the call with this status; "fail CODE@FIELD sentence" names the field at fault
     "hang"                 report progress until the caller goes away
     "slow SECONDS"         take so long for each of the five steps of a drag
     "study SECONDS"        take so long for each of the five steps of a preparation
@@ -254,8 +254,7 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
             context.abort(grpc.StatusCode.NOT_FOUND, "The image was not uploaded.")
         yield _progress(rpc.STAGE_LOADING_MODEL, 0.1)
         if word == "fail":
-            code, _, sentence = rest.partition(" ")
-            context.abort(grpc.StatusCode[code], sentence)
+            _fail(rest, context)
         if word == "hang":
             yield from self._hang()
         if word == "die":
@@ -272,8 +271,7 @@ class FakeDaemon(drag_pb2_grpc.DragDiffusionServicer):
         context.add_callback(lambda: ended.is_set() or self.cancelled.set())
         word, _, rest = request.generation.prompt.partition(" ")
         if word == "fail":
-            code, _, sentence = rest.partition(" ")
-            context.abort(grpc.StatusCode[code], sentence)
+            _fail(rest, context)
         for step in range(1, 6):
             progress = _progress(rpc.STAGE_SAMPLING, 0.2 * step, 5 - step, step, 5).progress
             yield rpc.GenerateEvent(progress=progress)
@@ -381,6 +379,13 @@ class _TokenCheck(grpc.ServerInterceptor):
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "The token is missing or wrong.")
 
         return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _fail(told: str, context: grpc.ServicerContext) -> None:
+    code_and_field, _, sentence = told.partition(" ")
+    code, _, field = code_and_field.partition("@")
+    context.set_trailing_metadata((("dragdiffusion-field", field),))
+    context.abort(grpc.StatusCode[code], sentence)
 
 
 def _refuse_seed_13(request: Any, context: grpc.ServicerContext) -> None:

@@ -173,10 +173,15 @@ def test_what_the_daemon_says_in_english_comes_after_a_sentence_in_the_language(
         return str(caught.value)
 
     translation.use(["de"])
-    assert said("RESOURCE_EXHAUSTED") == "Der Speicher reicht nicht. (Select less.)"
+    short = "Der Speicher reicht nicht, oder zu viele Bearbeitungen warten."
+    assert said("RESOURCE_EXHAUSTED") == f"{short} (Select less.)"
+    assert said("NOT_FOUND@model") == "Dieses Modell gibt es nicht. (Select less.)"
+    for field in ("image", "mask"):
+        gone = "Der Dienst hat das Bild nicht mehr: Versuchen Sie es noch einmal."
+        assert said(f"NOT_FOUND@{field}") == f"{gone} (Select less.)"
     assert said("DATA_LOSS") == "Select less."
     translation.use(["zh_CN"])
-    assert said("RESOURCE_EXHAUSTED") == "内存不足。（Select less.）"
+    assert said("RESOURCE_EXHAUSTED") == "内存不足，或等待的编辑过多。（Select less.）"
     translation.use([])
     assert said("RESOURCE_EXHAUSTED") == "Select less."
 

@@ -65,11 +65,13 @@ class BufferStore:
             self._buffers.move_to_end(name)
             return True
 
-    def get(self, name: BufferName) -> Pixels:
-        """The pixels, (h, w, channels) or (h, w); nobody may change them."""
+    def get(self, name: BufferName, field: str) -> Pixels:
+        """The pixels, (h, w, channels) or (h, w); nobody may change them. `field`: what they are in the request."""
         with self._lock:
             if name not in self._buffers:
-                raise ImageNotFound("The daemon does not hold this image: upload it and try again.")
+                raise ImageNotFound(
+                    f"The daemon does not hold this {field}: upload it and try again.", field=field
+                )
             self._buffers.move_to_end(name)
             return self._buffers[name]
 

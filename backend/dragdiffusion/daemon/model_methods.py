@@ -51,7 +51,7 @@ class ModelMethods:
     def DownloadModel(
         self, request: rpc.DownloadModelRequest, context: grpc.ServicerContext
     ) -> Iterator[rpc.DownloadModelEvent]:
-        with errors_as_statuses(context, self._shop.log_file):
+        with errors_as_statuses(context, self._shop.log_file, model_field="name"):
             source = catalogue.look_up(request.name)
             work = inventory.download(source, full=request.full, stop=_stop_event(context))
             _log.info("download of %s begins", source.location)
@@ -64,7 +64,7 @@ class ModelMethods:
     def VerifyModel(
         self, request: rpc.VerifyModelRequest, context: grpc.ServicerContext
     ) -> Iterator[rpc.VerifyModelEvent]:
-        with errors_as_statuses(context, self._shop.log_file):
+        with errors_as_statuses(context, self._shop.log_file, model_field="name"):
             source = catalogue.look_up(request.name)
             work = inventory.verify(source, _stop_event(context))
             for step in self._thinned(work):
@@ -78,7 +78,7 @@ class ModelMethods:
     def RemoveModel(
         self, request: rpc.RemoveModelRequest, context: grpc.ServicerContext
     ) -> rpc.RemoveModelResponse:
-        with errors_as_statuses(context, self._shop.log_file):
+        with errors_as_statuses(context, self._shop.log_file, model_field="name"):
             source = catalogue.look_up(request.name)
             if source.kind is not Kind.HUB:
                 raise InvalidRequest(

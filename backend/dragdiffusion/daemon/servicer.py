@@ -42,7 +42,8 @@ class DragDiffusionServicer(
     ) -> rpc.FindMissingResponse:
         with self._statuses(context):
             holds = self._shop.buffers.holds
-            missing = [b for b in request.buffers if not holds(wire.to_buffer_name(b))]
+            names = [wire.to_buffer_name(b, f"buffers[{i}]") for i, b in enumerate(request.buffers)]
+            missing = [b for b, name in zip(request.buffers, names, strict=True) if not holds(name)]
             return rpc.FindMissingResponse(missing=missing)
 
     def Upload(
@@ -52,7 +53,7 @@ class DragDiffusionServicer(
             first = next(request_iterator, rpc.UploadRequest())
             if first.WhichOneof("part") != "header":
                 raise InvalidRequest("An upload begins with its header.", field="header")
-            name = wire.to_buffer_name(first.header)
+            name = wire.to_buffer_name(first.header, "header")
             self._shop.buffers.receive(name, _chunks(request_iterator))
             return rpc.UploadResponse(buffer=first.header)
 

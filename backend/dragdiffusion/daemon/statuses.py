@@ -13,6 +13,7 @@ from dragdiffusion.daemon.jobs import Stopping
 from dragdiffusion.engine import errors
 
 FIELD_KEY = "dragdiffusion-field"
+_ABOUT_THE_MODEL = (errors.ModelNotFound, errors.ModelUnavailable)
 
 _CODES: tuple[tuple[type[errors.DragDiffusionError], grpc.StatusCode], ...] = (
     (errors.InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT),
@@ -27,13 +28,16 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def errors_as_statuses(context: grpc.ServicerContext, log_file: str) -> Iterator[None]:
-    """End the call with the status that fits the error raised within."""
+def errors_as_statuses(
+    context: grpc.ServicerContext, log_file: str, *, model_field: str = "model"
+) -> Iterator[None]:
+    """End the call with the status that fits the error raised within. `model_field`: what names the model in the request."""
     try:
         yield
     except errors.DragDiffusionError as error:
         _log.info("%s: %s", type(error).__name__, error)
-        _abort(context, code_of(error), str(error), getattr(error, "field", ""))
+        field = model_field if isinstance(error, _ABOUT_THE_MODEL) else error.field
+        _abort(context, code_of(error), str(error), field)
     except Exception as error:
         if not context.is_active():  # the client has gone: nobody to tell
             raise

@@ -66,9 +66,10 @@ def to_mode(mode: rpc.Mode) -> Mode:
     return _MODES[mode]
 
 
-def to_buffer_name(reference: rpc.BufferReference) -> BufferName:
+def to_buffer_name(reference: rpc.BufferReference, field: str) -> BufferName:
+    """`field`: where the reference stands in the request."""
     if reference.format not in _BYTES_PER_PIXEL:
-        raise InvalidRequest("A pixel buffer needs a pixel format.", field="format")
+        raise InvalidRequest("A pixel buffer needs a pixel format.", field=f"{field}.format")
     return BufferName(
         reference.sha256, reference.width, reference.height, _BYTES_PER_PIXEL[reference.format]
     )
@@ -159,10 +160,14 @@ def to_config(message: rpc.PrepareRequest, defaults: DragConfig) -> DragConfig:
 def _chosen(
     message: rpc.HyperParameters | rpc.Generation, defaults: DragConfig | Generation
 ) -> dict[str, Any]:
-    """The fields that are set, by name; a choice that is not known is the default's."""
+    """The fields that are set, by name; a choice that is set to UNSPECIFIED is the default's."""
     fields = {field.name: value for field, value in message.ListFields()}
     for name in fields.keys() & _CHOICES.keys():
-        fields[name] = _CHOICES[name].get(fields[name], getattr(defaults, name))
+        choices = {0: getattr(defaults, name), **_CHOICES[name]}
+        if fields[name] not in choices:
+            at = "generation" if isinstance(message, rpc.Generation) else "hyper_parameters"
+            raise InvalidRequest(f"This {name} is not known.", field=f"{at}.{name}")
+        fields[name] = choices[fields[name]]
     return fields
 
 
@@ -306,7 +311,7 @@ def _from_stage(stage: Stage) -> rpc.Stage:
 
 
 def _to_image(reference: rpc.BufferReference, buffers: BufferStore) -> Pixels:
-    pixels = buffers.get(to_buffer_name(reference))
+    pixels = buffers.get(to_buffer_name(reference, "image"), "image")
     if pixels.ndim != 3:
         raise InvalidRequest("The image must be RGBA or RGB.", field="image")
     if pixels.shape[2] == 4:
@@ -318,7 +323,7 @@ def _to_image(reference: rpc.BufferReference, buffers: BufferStore) -> Pixels:
 def _to_mask(message: rpc.PrepareRequest, buffers: BufferStore, image: Pixels) -> Pixels | None:
     if not message.HasField("mask"):
         return None
-    mask = buffers.get(to_buffer_name(message.mask))
+    mask = buffers.get(to_buffer_name(message.mask, "mask"), "mask")
     if mask.shape != image.shape[:2]:
         raise InvalidRequest(
             f"The mask must be Y8 of the image's size, {image.shape[1]} × {image.shape[0]}.",

@@ -239,7 +239,7 @@ class Workbench:
         if not request.trajectories:
             raise InvalidRequest(
                 "Set at least one handle point and its target.",
-                field="preparation.trajectories",
+                field="trajectories",
             )
         yield from self._with_room(lambda: self._drag(source, request, stop, enough))
 

@@ -2,7 +2,7 @@
 
 DragDiffusionError              every error raised on purpose; its text is a sentence for the user
 ├── InvalidRequest(field)       a request that can never work          → INVALID_ARGUMENT
-├── ImageNotFound               a buffer that was not uploaded         → NOT_FOUND
+├── ImageNotFound(field)        a buffer that was not uploaded         → NOT_FOUND
 ├── ModelNotFound               a model nobody knows                   → NOT_FOUND
 ├── ModelUnavailable            a known model that cannot work here    → FAILED_PRECONDITION
 ├── OutOfMemory                 the device's or the cache's memory     → RESOURCE_EXHAUSTED
@@ -14,15 +14,15 @@ from threading import Event
 
 
 class DragDiffusionError(Exception):
-    """Raised on purpose; the text is one sentence that says what to do."""
-
-
-class InvalidRequest(DragDiffusionError):
-    """A request that can never work. `field` names what is wrong in it, for instance "trajectories[1]"."""
+    """Raised on purpose; the text is one sentence that says what to do. `field`: what of the request is at fault."""
 
     def __init__(self, message: str, *, field: str = "") -> None:
         super().__init__(message)
         self.field = field
+
+
+class InvalidRequest(DragDiffusionError):
+    """A request that can never work. `field` names what is wrong in it, for instance "trajectories[1]"."""
 
 
 class ImageNotFound(DragDiffusionError):

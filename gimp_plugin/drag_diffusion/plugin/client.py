@@ -23,6 +23,7 @@ from plugin.translation import _
 CHUNK = 1 << 20  # bytes of pixels a message
 WINDOW = 1 << 24  # bytes in flight
 SERVICE = "/dragdiffusion.v1.DragDiffusion/"
+FIELD_KEY = "dragdiffusion-field"
 WATCH_SECONDS = 20.0  # between two looks, during a call, whether the daemon still answers
 ANSWER_SECONDS = 60.0  # that it may take then: it works, perhaps on a slow computer
 BROKEN = (StreamTerminatedError, ProtocolError, ConnectionError, OSError, asyncio.TimeoutError)
@@ -197,9 +198,11 @@ def _in_two_languages(error: GRPCError) -> str:
     """The daemon speaks English: in other languages its sentence comes after a general one."""
     general = {
         Status.INVALID_ARGUMENT: _("It cannot be done like this."),
-        Status.NOT_FOUND: _("There is no such model."),
+        Status.NOT_FOUND: _("The daemon does not hold the picture any more: try again.")
+        if error.details in ("image", "mask")
+        else _("There is no such model."),
         Status.FAILED_PRECONDITION: _("The model cannot be used or downloaded."),
-        Status.RESOURCE_EXHAUSTED: _("There is not enough memory."),
+        Status.RESOURCE_EXHAUSTED: _("There is not enough memory, or too many edits wait."),
         Status.INTERNAL: _("Something went wrong in the daemon."),
         Status.UNAVAILABLE: _("The daemon is stopping: try again."),
     }.get(error.status, "")
@@ -238,11 +241,17 @@ class _Calls:
         return await method(request, metadata=self._metadata)
 
     async def stream(self, name: str, request: Any, event: Any) -> AsyncIterator[Any]:
+        """The messages; of an error `details` are the request's field at fault."""
         method: Any = UnaryStreamMethod(self._channel, SERVICE + name, type(request), event)
-        async with method.open(metadata=self._metadata) as stream:
-            await stream.send_message(request, end=True)
-            async for message in stream:
-                yield message
+        opened = method.open(metadata=self._metadata)
+        try:
+            async with opened as stream:
+                await stream.send_message(request, end=True)
+                async for message in stream:
+                    yield message
+        except GRPCError as error:
+            error.details = (opened.trailing_metadata or {}).get(FIELD_KEY, "")
+            raise
 
     async def get_status(self, timeout: float) -> rpc.GetStatusResponse:
         call = self.unary("GetStatus", rpc.GetStatusRequest(), rpc.GetStatusResponse)
