@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -14,11 +15,14 @@ from diffusers import (
     LCMScheduler,
     UNet2DConditionModel,
 )
+from engine.tiny_model import make_config, make_request, run
 from safetensors.torch import load_file, save_file
 
+from dragdiffusion.daemon.torch_engine import TorchEngine
 from dragdiffusion.engine.errors import InvalidRequest, ModelUnavailable
 from dragdiffusion.models import catalogue
 from dragdiffusion.models.load import Placement, load_model, load_pipeline, place
+from dragdiffusion.settings import Settings
 from fakes.hub import FakeHub
 from fakes.lora import save_lora
 from fakes.single_file import save_single_file
@@ -174,5 +178,8 @@ def test_a_single_file_has_the_same_weights_as_its_folder(
         weights = getattr(one, part).state_dict()
         for name, expected in getattr(many, part).state_dict().items():
             torch.testing.assert_close(weights[name], expected)
-    again = load_pipeline(file, catalogue.resolve(str(file)), place("cpu"))  # without the hub
-    assert again.unet.config.cross_attention_dim == 768
+    engine = TorchEngine(Settings(device="cpu"))
+    again = engine.load(catalogue.resolve(str(file)))  # without the hub
+    request = make_request(make_config(feature_block=2), width=32, height=32)
+    session = run(engine.open_session(again, request, stop=Event()))
+    assert run(engine.drag(session, request, stop=Event())).image.shape == (32, 32, 4)

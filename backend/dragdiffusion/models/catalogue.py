@@ -35,7 +35,7 @@ class Kind(str, Enum):
 
     FOLDER = "folder"  # diffusers' layout
     FILE = "file"  # one .safetensors
-    HUB = "hub"  # a name on huggingface.co; its files are in the hub's cache
+    HUB = "hub"  # a name on huggingface.co; its files are in our models folder, or in the hub's own cache
 
 
 @dataclass(frozen=True)
