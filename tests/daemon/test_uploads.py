@@ -121,6 +121,7 @@ def test_an_image_over_the_limit_is_refused(start_daemon: StartDaemon, image: Pi
     ):
         daemon.upload(image)
     assert raised.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert raised.value.field == "header"
 
 
 def test_the_least_recently_used_image_goes(start_daemon: StartDaemon, image: Pixels) -> None:

@@ -172,7 +172,7 @@ def check_daemon() -> Iterator[Finding]:
 
 
 def check_folders() -> Iterator[Finding]:
-    for folder in (endpoints.endpoint_file().parent, endpoints.state_folder()):
+    for folder in dict.fromkeys((endpoints.endpoint_file().parent, endpoints.state_folder())):
         advice = "" if _is_writable(folder) else f"Make {folder} writable."
         yield Finding("Folder", str(folder), advice)
 

@@ -108,7 +108,8 @@ class BufferStore:
                 f"The image of {name.width} × {name.height} pixels takes "
                 f"{name.num_bytes / 2**20:.0f} MiB; the daemon's limit is "
                 f"{self._max_buffer_bytes / 2**20:.0f} MiB (setting max_image_bytes). "
-                "Crop or scale it down."
+                "Crop or scale it down.",
+                field="header",
             )
 
     def _put(self, name: BufferName, rows: bytearray) -> None:
