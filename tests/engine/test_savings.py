@@ -1,10 +1,13 @@
-"""The savings change no number, and at Stable Diffusion 1.5's shape a second edit takes less than half the time."""
+"""The savings change no number, and at Stable Diffusion 1.5's shape a second edit takes less than half the time.
+
+Numbers are compared in float64: in float32 the mask term's slope, which is a sign, is decided by rounding in places, and so by the
+order of sums, which the savings change.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from statistics import median
 from threading import Event
 from time import process_time
 
@@ -19,7 +22,7 @@ from dragdiffusion.engine.drag_types import DragRequest, EditedImage, Point, Rec
 from dragdiffusion.engine.editor import EditSession
 from dragdiffusion.models import catalogue
 from dragdiffusion.models.families import Family
-from dragdiffusion.models.load import load_model, place
+from dragdiffusion.models.load import Placement, load_model, place
 from dragdiffusion.models.profiles import default_config
 from engine.tiny_model import make_request, run
 from engine.without_savings import without_savings
@@ -63,27 +66,8 @@ def _edit_without_savings(
         return run(editor.drag(again, request, stop=Event()))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("alone")
-@pytest.mark.parametrize(
-    ("make", "size", "levels", "drag_steps", "runs", "at_least"),
-    [  # the paper's 35 levels and 80 steps, in proportion
-        # A third of the embedded model's time is the start of its thousand small operations.
-        pytest.param(_embedded, 128, 9, 20, 3, 1.5, id="embedded"),
-        pytest.param(_of_the_shape_of_sd15, 128, 2, 5, 1, 2.0, id="sd15-shape"),
-    ],
-)
-def test_a_second_edit_is_that_much_faster_than_without_savings(
-    make: Callable[[], DiffusionModel],
-    size: int,
-    levels: int,
-    drag_steps: int,
-    runs: int,
-    at_least: float,
-) -> None:
-    model = make()
-    config = replace(
+def _config(model: DiffusionModel, *, size: int, levels: int, drag_steps: int) -> DragConfig:
+    return replace(
         default_config(Mode.REFERENCE, Family(model.family)),
         working_size=size,
         lora=LoraConfig(steps=1, batch_size=1),
@@ -92,24 +76,54 @@ def test_a_second_edit_is_that_much_faster_than_without_savings(
         max_drag_steps=drag_steps,
         arrival_distance=0.0,
     )
-    request = _request(config)
-    session = run(editor.open_session(model, request, stop=Event()))
-    seconds: dict[str, list[float]] = {"with": [], "without": []}
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    try:
-        for _ in range(runs):
-            began = process_time()
-            edited = run(editor.drag(session, request, stop=Event()))
-            seconds["with"].append(process_time() - began)
-            began = process_time()
-            unsaved = _edit_without_savings(model, session, request)
-            seconds["without"].append(process_time() - began)
-    finally:
-        torch.set_num_threads(threads)
-    ratio = median(seconds["without"]) / median(seconds["with"])
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_the_picture_is_the_same_without_savings() -> None:
+    model = load_model(
+        catalogue.resolve(catalogue.EMBEDDED), Placement(torch.device("cpu"), torch.float64)
+    )
+    request = _request(_config(model, size=64, levels=4, drag_steps=6))
+    session = run(editor.open_session(model, request, stop=Event()))
+
+    edited = run(editor.drag(session, request, stop=Event()))
+    unsaved = _edit_without_savings(model, session, request)
+
+    assert edited.drag_steps == unsaved.drag_steps == 6
+    np.testing.assert_array_equal(edited.image, unsaved.image)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("alone", "one_thread")
+@pytest.mark.parametrize(
+    ("make", "levels", "drag_steps", "at_least"),
+    [  # the paper's 35 levels and 80 steps, in proportion
+        # A third of the embedded model's time is the start of its thousand small operations.
+        pytest.param(_embedded, 4, 10, 1.5, id="embedded"),
+        pytest.param(_of_the_shape_of_sd15, 2, 5, 2.0, id="sd15-shape"),
+    ],
+)
+def test_a_second_edit_is_that_much_faster_than_without_savings(
+    make: Callable[[], DiffusionModel], levels: int, drag_steps: int, at_least: float
+) -> None:
+    model = make()
+    request = _request(_config(model, size=128, levels=levels, drag_steps=drag_steps))
+    session = run(editor.open_session(model, request, stop=Event()))
+
+    began = process_time()
+    edited = run(editor.drag(session, request, stop=Event()))
+    between = process_time()
+    unsaved = _edit_without_savings(model, session, request)
+    ratio = (process_time() - between) / (between - began)
     print(f"second edit: {ratio:.2f} times as fast as without savings")
 
     assert edited.drag_steps == unsaved.drag_steps == drag_steps
-    assert np.abs(edited.image.astype(int) - unsaved.image).max() <= 1
+    assert np.abs(edited.image.astype(int) - unsaved.image).mean() < 1
     assert ratio >= at_least

@@ -23,6 +23,7 @@ from dragdiffusion.engine import (
     editor,
     latent_optimization,
     lora,
+    moved_parts,
     reference_branch,
     reference_latent_control,
     unet_passes,
@@ -46,7 +47,7 @@ def without_savings(model: DiffusionModel) -> Iterator[None]:
     with ExitStack() as stack:
         for place, name, stands_in in (
             (editor, "record_branch", _record_nothing),
-            (editor, "denoise", _denoise_both),
+            (moved_parts, "denoise", _denoise_both),
             (lora, "applied", _beside_the_weights),
             (latent_optimization, "FeatureGrid", _WholeGrid),
             (reference_latent_control, "scaled_dot_product_attention", _whole_attention),
