@@ -15,10 +15,12 @@ from pathlib import Path
 
 import torch
 
+from dragdiffusion.training import stage, unet
 from dragdiffusion.training.decoder import DecoderRecipe, train_decoder
 from dragdiffusion.training.denoiser import UnetRecipe
 from dragdiffusion.training.machine import Machine
 from dragdiffusion.training.run import load_checkpoint
+from dragdiffusion.training.scene_workers import CHUNK
 from dragdiffusion.training.tokenizer import train_tokenizer
 from dragdiffusion.training.unet import train_unet
 from dragdiffusion.training.vae import VaeRecipe, train_vae
@@ -38,9 +40,9 @@ UNET = UnetRecipe(
 DECODER = DecoderRecipe(batch_size=2)
 
 
-def _state(work: Path, stage: str) -> dict[str, object]:
+def _state(work: Path, name: str) -> dict[str, object]:
     """The leader's checkpoint as comparable numbers."""
-    state = load_checkpoint(work / f"{stage}-0.pt")
+    state = load_checkpoint(work / f"{name}-0.pt")
     assert state is not None
     return {
         "steps": state["optimizer"]["step_count"],
@@ -54,11 +56,11 @@ def _state(work: Path, stage: str) -> dict[str, object]:
 def _alone(work: Path, start: Path) -> dict[str, object]:
     """The same stages as on a card: one process, and two that render its scenes."""
     machine = Machine(workers=2, channels_last=True, half_norms=True)
-    unet = replace(UNET, bank_start=256, bank_capacity=512)
+    recipe = replace(UNET, bank_start=CHUNK, bank_capacity=2 * CHUNK)
     results: dict[str, object] = {}
-    train_unet(work, FOREVER, recipe=unet, machine=machine, step_limit=2, start=start)
+    train_unet(work, FOREVER, recipe=recipe, machine=machine, step_limit=2, start=start)
     results["unet_alone"] = _state(work, "unet")
-    train_unet(work, NO_TIME, recipe=unet, machine=machine, start=start)
+    train_unet(work, NO_TIME, recipe=recipe, machine=machine, start=start)
     results["unet_alone_resumed"] = _state(work, "unet")
     train_decoder(work, FOREVER, recipe=DECODER, machine=machine, step_limit=2)
     results["decoder_alone"] = _state(work, "decoder")
@@ -95,4 +97,5 @@ def main(work: Path) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    stage.HANDED_OVER, unet.HELD_OUT = 1, 8
     main(Path(sys.argv[1]))

@@ -32,6 +32,8 @@ from .scene_workers import SceneWorkers
 from .stage import Pace, PairedStage
 from .tokenizer import load_tokenizer, tokenize
 
+HELD_OUT = 64  # scenes that the error is reported for
+
 
 def train_unet(
     work: Path,
@@ -182,7 +184,7 @@ class UnetStage(PairedStage):
         self.objective = NoiseObjective(recipe.snr_limit, self.device)
         self.no_caption = tokenize(self.tokenizer, [""]).to(self.device)
         self.prediction: Callable[..., Any] = Prediction(unet)
-        self._validation = self._held_out_batch(64)
+        self._validation = self._held_out_batch(HELD_OUT)
         self._exported_at = 0.0
 
     def resume(self) -> None:
