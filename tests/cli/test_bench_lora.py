@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dragdiffusion.commands.bench_lora import SETTINGS, LoraOrder, run_lora
-from dragdiffusion.engine.config import LoraConfig
+from dragdiffusion.engine.config import LoraConfig, Mode
 
 
 def test_fine_tuning_lowers_the_error(
@@ -16,7 +16,10 @@ def test_fine_tuning_lowers_the_error(
 ) -> None:
     short = LoraConfig(steps=8, batch_size=1, learning_rate=2e-3, used_timesteps=True, cosine=True)
     monkeypatch.setitem(SETTINGS, "short", short)
-    run_lora(LoraOrder(count=1, settings=("none", "short"), json=tmp_path / "lora.json"))
+    order = LoraOrder(
+        count=1, mode=Mode.FAST, settings=("none", "short"), json=tmp_path / "lora.json"
+    )
+    run_lora(order)
     none, tuned = json.loads((tmp_path / "lora.json").read_text())["cases"]
     assert (none["setting"], tuned["setting"]) == ("none", "short")
     assert 0 < tuned["noise_error"] < none["noise_error"]

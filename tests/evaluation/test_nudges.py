@@ -1,6 +1,7 @@
 """A short drag reshapes its part where the model finds the part moved as a whole odd, and only there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cache
 from math import ceil
 from threading import Event
 
@@ -15,6 +16,8 @@ from dragdiffusion.evaluation.edits import ByteImage
 from dragdiffusion.evaluation.scene_cases import DragCase, make_cases
 from dragdiffusion.evaluation.scene_metrics import measure
 
+Edit = Callable[..., tuple[ByteImage, int]]
+
 
 @pytest.fixture(scope="module")
 def engine() -> BenchEngine:
@@ -22,88 +25,78 @@ def engine() -> BenchEngine:
 
 
 @pytest.fixture(scope="module")
-def mouth() -> DragCase:
-    """A wide open one that is to be shut, six pixels by the lower lip."""
-    return make_cases(28, 11)[27]
+def edit(engine: BenchEngine) -> Edit:
+    """`edit(case)`: the picture and the number of the UNet's passes; no edit is made twice."""
+    passes: list[int] = []
+    engine.model.unet.register_forward_hook(lambda *_: passes.append(1))
+
+    @cache
+    def made(
+        case: int, target: tuple[float, float] | None = None, as_a_whole: bool = False
+    ) -> tuple[ByteImage, int]:
+        drag = _case(case)
+        pairs = ((drag.point_pairs[0][0], target or drag.point_pairs[0][1]),)
+        request = to_request(drag.image, drag.mask, pairs, drag.caption, engine.config)
+        passes.clear()
+        with pytest.MonkeyPatch.context() as patched:
+            if as_a_whole:
+                patched.setattr(moved_parts, "_NUDGE", 0.0)
+            return engine.edit(request).image, len(passes)
+
+    return made
 
 
-@pytest.fixture
-def moved_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as patched:
-        patched.setattr(moved_parts, "_NUDGE", 0.0)
-        yield
+BALL = 3
+MOUTH = 27  # a wide open one that is to be shut, six pixels by the lower lip
+SMILE = 77  # one that is to open, six pixels by the lower lip
 
 
-@pytest.fixture(scope="module")
-def smile() -> DragCase:
-    """One that is to open, six pixels by the lower lip."""
-    return make_cases(78, 11)[77]
+@cache
+def _case(number: int) -> DragCase:
+    return make_cases(number + 1, 11)[number]
 
 
-def _edit(engine: BenchEngine, case: DragCase, *, target: tuple[float, float]) -> ByteImage:
-    pairs = ((case.point_pairs[0][0], target),)
-    return engine.edit(to_request(case.image, case.mask, pairs, case.caption, engine.config)).image
+def _inside_psnr_db(case: int, image: ByteImage) -> float:
+    return measure(_case(case), image, image).inside_psnr_db
 
 
-def _inside_psnr_db(case: DragCase, image: ByteImage) -> float:
-    return measure(case, image, image).inside_psnr_db
+@pytest.mark.parametrize(("case", "better_than"), [(MOUTH, 18), (SMILE, 17.5)])
+def test_a_mouth_is_shut_and_one_is_opened(edit: Edit, case: int, better_than: float) -> None:
+    reshaped, _ = edit(case)
+
+    assert _inside_psnr_db(case, reshaped) > better_than
 
 
-def test_a_mouth_is_shut(engine: BenchEngine, mouth: DragCase) -> None:
-    shut = _edit(engine, mouth, target=mouth.point_pairs[0][1])
-
-    assert _inside_psnr_db(mouth, shut) > 18
-
-
-def test_a_mouth_is_opened(engine: BenchEngine, smile: DragCase) -> None:
-    opened = _edit(engine, smile, target=smile.point_pairs[0][1])
-
-    assert _inside_psnr_db(smile, opened) > 17.5
-
-
-@pytest.mark.usefixtures("moved_as_a_whole")
-@pytest.mark.parametrize("name", ["mouth", "smile"])
-def test_without_a_second_look_it_is_carried_away(
-    engine: BenchEngine, name: str, request: pytest.FixtureRequest
-) -> None:
-    case = request.getfixturevalue(name)
-
-    carried_away = _edit(engine, case, target=case.point_pairs[0][1])
+@pytest.mark.parametrize("case", [MOUTH, SMILE])
+def test_without_a_second_look_it_is_carried_away(edit: Edit, case: int) -> None:
+    carried_away, _ = edit(case, as_a_whole=True)
 
     assert _inside_psnr_db(case, carried_away) < 14
 
 
 def test_the_second_look_costs_24_passes_and_every_second_of_80_percent_of_the_levels_twice(
-    engine: BenchEngine, mouth: DragCase, request: pytest.FixtureRequest
+    engine: BenchEngine, edit: Edit
 ) -> None:
-    passes: list[int] = []
-    hook = engine.model.unet.register_forward_hook(lambda *_: passes.append(1))
-
-    _edit(engine, mouth, target=mouth.point_pairs[0][1])
-    reshaped = len(passes)
-    request.getfixturevalue("moved_as_a_whole")
-    _edit(engine, mouth, target=mouth.point_pairs[0][1])
-    hook.remove()
+    _, passes = edit(MOUTH)
+    _, passes_as_a_whole = edit(MOUTH, as_a_whole=True)
 
     levels = ceil(0.8 * engine.config.num_inverted_steps)
-    assert reshaped - (len(passes) - reshaped) == 24 + 2 * ceil(levels / 2)
+    assert passes - passes_as_a_whole == 24 + 2 * ceil(levels / 2)
 
 
-def test_a_ball_goes_a_short_way_as_a_ball(
-    engine: BenchEngine, request: pytest.FixtureRequest
-) -> None:
-    ball = make_cases(4, 11)[3]
-    x, y = ball.point_pairs[0][0]
+def test_a_ball_goes_a_short_way_as_a_ball(edit: Edit) -> None:
+    x, y = _case(BALL).point_pairs[0][0]
 
-    reconsidered = _edit(engine, ball, target=(x + 5, y))
-    request.getfixturevalue("moved_as_a_whole")
+    reconsidered, _ = edit(BALL, (x + 5, y))
+    as_a_whole, _ = edit(BALL, (x + 5, y), as_a_whole=True)
 
-    np.testing.assert_array_equal(reconsidered, _edit(engine, ball, target=(x + 5, y)))
+    np.testing.assert_array_equal(reconsidered, as_a_whole)
 
 
 def test_the_true_picture_is_likelier_than_one_whose_mouth_is_out_of_place(
-    engine: BenchEngine, mouth: DragCase
+    engine: BenchEngine,
 ) -> None:
+    mouth = _case(MOUTH)
     request = to_request(mouth.image, mouth.mask, mouth.point_pairs, mouth.caption, engine.config)
     session, _ = drain(engine.torch_engine.open_session(engine.model, request, stop=Event()))
     weight = torch.from_numpy((mouth.mask > 0).astype(np.float32))[None, None]
