@@ -23,7 +23,8 @@ if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
 fi
 "$python" -c 'import torch, diffusers, transformers; print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, transformers {transformers.__version__}")'
 export PATH="$PWD/.venv/bin:$PATH"
-export GOMP_SPINCOUNT=10000  # waiting threads that spin for long starve everything else on a busy machine
+# One thread in each of the two processes that test; waiting threads that spin for long starve everything else on a busy machine.
+export OMP_NUM_THREADS=1 GOMP_SPINCOUNT=10000
 
 step "format, lint, types, import contracts"
 ruff format --check .
@@ -45,4 +46,4 @@ elif ! command -v gimp-console >/dev/null; then
 fi
 
 step "tests"
-python -m pytest --numprocesses 2 --dist loadfile "$@"
+python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
