@@ -40,8 +40,8 @@ python install/vendor.py
 
 step "GIMP 3"
 if [ "$(id -u)" = 0 ]; then
-  bash install/gimp_tree.sh
-elif ! command -v gimp-console >/dev/null; then
+  bash install/gimp_tree.sh --tests
+elif [ -z "$(bash install/gimp_tree.sh --where)" ]; then
   printf '%s\n' "!!! GIMP 3 is not installed and this is not root: the GIMP tests will be SKIPPED." >&2
 fi
 
