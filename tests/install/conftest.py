@@ -33,3 +33,8 @@ def places() -> Iterator[ModuleType]:
 @pytest.fixture(scope="module")
 def torch_build() -> Iterator[ModuleType]:
     yield from _module("torch_build")
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[ModuleType]:
+    yield from _module("vendor")
