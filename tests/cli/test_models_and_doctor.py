@@ -28,6 +28,7 @@ FILES = (
 )
 SUBJECTS = (
     "Python",
+    "Command dragdiffusion",
     "torch",
     "Device",
     "Model embedded",

@@ -65,6 +65,13 @@ def check_python() -> Iterator[Finding]:
     yield Finding("Python", text, advice)
 
 
+def check_command() -> Iterator[Finding]:
+    """The installer makes a link in ~/.local/bin, where most systems look from the next login on."""
+    here = Path(sys.executable).with_name("dragdiffusion")
+    missing = f"not on the PATH, perhaps until you log in again; it is {here}"
+    yield Finding("Command dragdiffusion", shutil.which("dragdiffusion") or missing)
+
+
 def check_torch() -> Iterator[Finding]:
     try:
         import diffusers
@@ -287,6 +294,7 @@ def _profile_roots(home: Path) -> list[Path]:
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_python,
+    check_command,
     check_torch,
     check_models,
     check_folders,
