@@ -25,10 +25,10 @@ die() { say "gimp_tree.sh: $*"; exit 1; }
 
 is_root() { [[ $(id -u) -eq 0 ]]; }
 another_is_asked_for() { [[ -n ${GIMP_TREE_SUITE-} ]]; }
-# What programs say differs from language to language; the number does not.
-host_has_gimp3() { ! another_is_asked_for && gimp-console --version 2>/dev/null | grep -Eq '(^|[^0-9.])3\.[0-9]'; }
-host_can_install_gimp3() { ! another_is_asked_for && LC_ALL=C apt-cache policy gimp 2>/dev/null | grep -q 'Candidate: 3\.'; }
-is_on_host() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q ' installed$'; }
+# What programs say differs from language to language; the number does not. No grep -q: it ends before they do, which fails them.
+host_has_gimp3() { ! another_is_asked_for && [[ $(gimp-console --version 2>/dev/null) =~ (^|[^0-9.])3\.[0-9] ]]; }
+host_can_install_gimp3() { ! another_is_asked_for && [[ $(LC_ALL=C apt-cache policy gimp 2>/dev/null) == *'Candidate: 3.'* ]]; }
+is_on_host() { [[ $(dpkg-query -W -f '${Status}' "$1" 2>/dev/null) == *' installed' ]]; }
 tree_is_complete() { [[ -x $1/usr/bin/gimp-console && "$(cat "$1/.complete" 2>/dev/null)" == "${packages[*]}" ]]; }
 
 run_in_tree() {
@@ -76,8 +76,9 @@ set_up() {
 }
 
 install_on_host() {
-    say "Installing from this system's packages: $* …"
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@"
+    say "Installing from this system's packages, which can take minutes: $* …"
+    local told
+    told=$(DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" 2>&1) || die "apt-get failed: $told"
 }
 
 unpack_tree() {

@@ -25,7 +25,8 @@ class Machine:
         self.tell("id", "echo 0")
         self.tell("gimp-console", "exit 127")
         self.tell("dpkg-query", "exit 1")
-        self.tell("apt-cache", '[ "$LC_ALL" = C ] && echo "  Candidate: 3.0.4-3"')
+        policy = 'echo "  Candidate: 3.0.4-3"; seq 20000'  # more than a pipe takes at once
+        self.tell("apt-cache", f'[ "$LC_ALL" = C ] && {{ {policy}; }}')
         for name in ("apt-get", "debootstrap", "chroot", "mount"):
             self.tell(name, f'echo "{name} $*" >>{self.folder}/calls')
 
