@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ def drag_sample_scene(places: Places, where: str) -> None:
     if where == "host":
         _drag_in_gimp(folder, [], os.environ, log=folder / "gimp.log")
     elif where:
-        _drag_in_tree(places, Path(where))
+        _drag_in_tree(places, Path(where), demo_in_tree(Path(where)))
     else:
         _drag_by_command_line(places)
     by = "GIMP 3" if where else "dragdiffusion edit"
@@ -52,24 +53,34 @@ def _drag_in_gimp(
         raise SystemExit("\n".join([*last, f"The demonstration in GIMP failed; its log: {log}"]))
 
 
-def _drag_in_tree(places: Places, tree: Path) -> None:
+def demo_in_tree(tree: Path) -> Path:
+    """The copy of the demonstration that GIMP in the tree can open; GIMP_TREE_DEMO puts it elsewhere below DIR/tmp."""
+    return Path(os.environ.get("GIMP_TREE_DEMO") or tree / "tmp" / "dragdiffusion-demo")
+
+
+def _drag_in_tree(places: Places, tree: Path, scene: Path) -> None:
     """The plug-in in the tree cannot start a daemon outside it: one is started here, and found by its endpoint file."""
-    scene = tree / "tmp" / "dragdiffusion-demo"
     shutil.rmtree(scene, ignore_errors=True)
     shutil.copytree(places.demo, scene)
-    environ = {**os.environ, "DRAGDIFFUSION_ENDPOINT_FILE": str(scene / "endpoint.json")}
+    endpoint = scene / "endpoint.json"
+    environ = {**os.environ, "DRAGDIFFUSION_ENDPOINT_FILE": str(endpoint)}
     run: list[str | Path] = ["bash", HERE / "gimp_tree.sh", "--run", tree]
-    with _daemon(places, environ):
+    with _daemon(places, environ, endpoint):
         _drag_in_gimp(scene, run, environ, log=places.demo / "gimp.log")
     for made in ("after.png", "drag.xcf"):
         shutil.copyfile(scene / made, places.demo / made)
 
 
 @contextmanager
-def _daemon(places: Places, environ: Mapping[str, str]) -> Iterator[None]:
-    with (places.demo / "daemon.log").open("w", encoding="utf-8") as told:
-        subprocess.Popen([places.daemon, "serve"], stdout=told, stderr=told, env=environ)
+def _daemon(places: Places, environ: Mapping[str, str], endpoint: Path) -> Iterator[None]:
+    log = places.demo / "daemon.log"
+    with log.open("w", encoding="utf-8") as told:
+        started = subprocess.Popen([places.daemon, "serve"], stdout=told, stderr=told, env=environ)
         try:
+            while not endpoint.exists():
+                if started.poll() is not None:
+                    raise SystemExit(f"The daemon did not start; its log: {log}")
+                time.sleep(0.1)
             yield
         finally:
             subprocess.run(

@@ -92,12 +92,14 @@ def profiles_to_use(
     *,
     series: Callable[[], str | None] = installed_series,
 ) -> list[Path]:
-    """The existing profiles, and that of an installed GIMP which was never started."""
+    """The existing profiles, that of an installed GIMP which was never started, and what GIMP3_DIRECTORY names."""
     roots = config_roots(home, environ, platform)
     profiles = existing_profiles(roots)
     installed = series()
     if installed and roots[0] / installed not in profiles:
         profiles.append(roots[0] / installed)
+    if environ.get("GIMP3_DIRECTORY"):
+        profiles.append(home / environ["GIMP3_DIRECTORY"])
     return profiles
 
 
@@ -129,6 +131,12 @@ def remove(profile: Path) -> Path | None:
         return None
     shutil.rmtree(placed)
     return placed
+
+
+def forget(profile: Path) -> None:
+    """The values that GIMP keeps of the plug-in's last calls; the prompt is one of them."""
+    for kept in (profile / "plug-in-settings").glob("*plug-in-drag-diffusion*"):
+        kept.unlink()
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -21,6 +21,11 @@ def _module(name: str) -> Iterator[ModuleType]:
 
 
 @pytest.fixture(scope="module")
+def install() -> Iterator[ModuleType]:
+    yield from _module("install")
+
+
+@pytest.fixture(scope="module")
 def place_plugin() -> Iterator[ModuleType]:
     yield from _module("place_plugin")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -129,3 +132,88 @@ def test_gimp_in_a_tree_may_come_onto_the_screen(machine: Machine) -> None:
     assert copied.name == ".Xauthority"
     assert copied.read_bytes() == b"\1\0"
     assert copied.stat().st_mode & 0o777 == 0o600
+
+
+# ---- the installer's question
+
+OFFER = "GIMP 3 is not on this machine"
+
+
+def ask(
+    install: ModuleType,
+    patch: pytest.MonkeyPatch,
+    *,
+    root: bool = True,
+    apt: bool = True,
+    typed: str | None = "",
+    yes: bool = False,
+) -> bool:
+    """`typed`: None where nobody can be asked."""
+    terminal = io.StringIO(typed)
+    patch.setattr(terminal, "isatty", lambda: typed is not None)
+    patch.setattr(sys, "stdin", terminal)
+    patch.setattr(os, "geteuid", lambda: 0 if root else 1000)
+    patch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if apt else None)
+    patch.setattr(install, "works", lambda *_command: True)
+    return install.may_install_gimp(yes=yes)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is never offered")
+@pytest.mark.parametrize(
+    ("typed", "agreed"),
+    [
+        ("\n", True),
+        ("y\n", True),
+        (" Yes\n", True),
+        ("n\n", False),
+        ("what?\n", False),
+        ("", False),
+    ],
+)
+def test_root_is_asked(
+    install: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    agreed: bool,
+) -> None:
+    assert ask(install, monkeypatch, typed=typed) is agreed
+    assert "Set it up now (from this system's packages)? [Y/n]" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is never offered")
+def test_who_is_not_asked(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(install, monkeypatch, yes=True)
+    assert not ask(install, monkeypatch, root=False, yes=True)
+    assert not ask(install, monkeypatch, apt=False, yes=True)
+    assert capsys.readouterr().out == ""
+    assert not ask(install, monkeypatch, typed=None)
+    assert "--yes would set it up (from this system's packages)" in capsys.readouterr().out
+
+
+def test_without_gimp_on_the_path_it_says_how_to_get_it(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for packaged, how in ((True, "not found: sudo apt install gimp, "), (False, "www.gimp.org")):
+        monkeypatch.setattr(install, "works", lambda *_command, told=packaged: told)
+        assert how in install.tell("")
+
+    (tmp_path / ".var" / "app" / "org.gimp.GIMP" / "config" / "GIMP" / "3.0").mkdir(parents=True)
+    assert "it was used here" in install.tell("")
+
+
+def test_sudo_is_warned_of(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    install.warn_of_sudo()
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("SUDO_USER", "ada")
+    install.warn_of_sudo()
+    assert "To use it as ada" in capsys.readouterr().out

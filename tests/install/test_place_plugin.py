@@ -52,6 +52,13 @@ def test_xdg_config_home_moves_the_native_profile(place_plugin, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("told", ["mine", "/srv/mine"])
+def test_a_profile_that_gimp_is_told_of_is_one_of_them(place_plugin, tmp_path, told):
+    environ = {"GIMP3_DIRECTORY": told}
+    found = place_plugin.profiles_to_use(tmp_path, environ, "linux", series=lambda: "3.0")
+    assert found == [tmp_path / ".config" / "GIMP" / "3.0", tmp_path / told]
+
+
 def test_a_gimp_that_was_never_started_gets_its_profile(place_plugin, tmp_path):
     found = place_plugin.profiles_to_use(tmp_path, {}, "linux", series=lambda: "3.2")
     assert found == [tmp_path / ".config" / "GIMP" / "3.2"]

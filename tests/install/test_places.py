@@ -12,6 +12,8 @@ from platformdirs.unix import Unix
 
 from dragdiffusion.daemon import endpoint
 
+MOVED = ("DATA", "CACHE", "CONFIG")
+
 
 @pytest.mark.parametrize(("platform", "kind"), [("linux", Unix), ("darwin", MacOS)])
 @pytest.mark.parametrize("moved", [False, True], ids=["standard", "XDG"])
@@ -25,9 +27,9 @@ def test_where_the_daemon_looks(
 ) -> None:
     environ = {"HOME": str(tmp_path)}
     if moved and platform == "linux":
-        environ |= {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("DATA", "CACHE")}
-    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
+        environ |= {f"XDG_{name}_HOME": str(tmp_path / name) for name in MOVED}
+    for name in MOVED:
+        monkeypatch.delenv(f"XDG_{name}_HOME", raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     here, standard = places.places(tmp_path, environ, platform), kind("dragdiffusion", False)
@@ -35,6 +37,8 @@ def test_where_the_daemon_looks(
     assert here.home == standard.user_data_path
     assert here.cache == standard.user_cache_path
     assert here.state == endpoint.state_folder(environ, platform)
+    if platform == "linux":
+        assert here.config == standard.user_config_path
     assert here.daemon == here.home / "venv" / "bin" / "dragdiffusion"
     assert here.link == tmp_path / ".local" / "bin" / "dragdiffusion"
 
@@ -46,6 +50,7 @@ def test_windows(places: ModuleType, tmp_path: Path) -> None:
     # platformdirs of this platform cannot tell: user_data_path, user_cache_path of an app without an author.
     assert here.home == tmp_path / "Local" / "dragdiffusion"
     assert here.cache == here.home / "Cache"
+    assert here.config == here.home
     assert here.state == endpoint.state_folder(environ, "win32")
     assert here.daemon.relative_to(here.venv) == PurePath("Scripts", "dragdiffusion.exe")
     assert here.link is None
