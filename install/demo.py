@@ -74,8 +74,11 @@ def _drag_in_tree(places: Places, tree: Path, scene: Path) -> None:
 @contextmanager
 def _daemon(places: Places, environ: Mapping[str, str], endpoint: Path) -> Iterator[None]:
     log = places.demo / "daemon.log"
-    with log.open("w", encoding="utf-8") as told:
-        started = subprocess.Popen([places.daemon, "serve"], stdout=told, stderr=told, env=environ)
+    command = [places.daemon, "serve"]
+    with (
+        log.open("w", encoding="utf-8") as told,
+        subprocess.Popen(command, stdout=told, stderr=told, env=environ) as started,
+    ):
         try:
             while not endpoint.exists():
                 if started.poll() is not None:
@@ -83,9 +86,7 @@ def _daemon(places: Places, environ: Mapping[str, str], endpoint: Path) -> Itera
                 time.sleep(0.1)
             yield
         finally:
-            subprocess.run(
-                [places.daemon, "stop"], stdout=told, stderr=told, env=environ, check=False
-            )
+            started.terminate()
 
 
 def _drag_by_command_line(places: Places) -> None:

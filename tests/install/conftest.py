@@ -21,6 +21,11 @@ def _module(name: str) -> Iterator[ModuleType]:
 
 
 @pytest.fixture(scope="module")
+def demo() -> Iterator[ModuleType]:
+    yield from _module("demo")
+
+
+@pytest.fixture(scope="module")
 def install() -> Iterator[ModuleType]:
     yield from _module("install")
 
