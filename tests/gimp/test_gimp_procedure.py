@@ -42,7 +42,9 @@ def test_a_drag_with_a_feathered_selection_makes_one_layer(gimp, fake_daemon):
         image = new_image()
         below = new_layer(image, "Below", (120, 90), (0, 0))
         layer = new_layer(image)
-        new_path(image, [(40, 30), (60, 40)], [(50, 35), (45, 50)])
+        path = new_path(image, [(40, 30), (60, 40)], [(50, 35), (45, 50)])
+        new_path(image, [(45, 25), (35, 45)], name="Not selected")
+        image.set_selected_paths([path])
         Gimp.context_set_feather(True)
         Gimp.context_set_feather_radius(8, 8)
         image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 20, 40, 30)
@@ -320,6 +322,34 @@ def test_an_image_that_was_closed_meanwhile(gimp):
         """,
     )
     assert told["told"] == ("The image was closed while the edit ran, so its result has no place.")
+
+
+def test_of_several_paths_one_has_to_be_selected(gimp):
+    told = gimp.batch(
+        INSERT,
+        """
+        from plugin import subject
+        image = new_image()
+        layer = new_layer(image)
+        new_path(image, [(40, 30), (60, 40)])
+        new_path(image, [(50, 35), (45, 50)])
+
+        class Unselected:  # as after a Ctrl+click in the Paths dialog, which no procedure can do
+            def get_selected_paths(self):
+                return []
+            def __getattr__(self, name):
+                return getattr(image, name)
+
+        pointed_at = subject.gather(Unselected(), [layer])
+        result["for the dialog"] = pointed_at.usable_drags()
+        try:
+            pointed_at.drags
+        except EditError as error:
+            result["told"] = str(error)
+        """,
+    )
+    assert told["for the dialog"] == [[], []]  # points can be placed there
+    assert told["told"] == "No path is selected: select the path to drag along in the Paths dialog."
 
 
 ERRORS = {

@@ -6,7 +6,7 @@ from typing import Any, List, Sequence, Tuple
 
 from gi.repository import Gimp
 
-from plugin.edit_model import Drag, LayerState
+from plugin.edit_model import Drag, EditError, LayerState
 from plugin.strokes import Anchor, Stroke
 from plugin.translation import _
 
@@ -17,6 +17,14 @@ def read_strokes(image: Any) -> Tuple[Stroke, ...]:
     """The strokes of the selected paths; of the only path, where none is selected."""
     paths = image.get_selected_paths() or _only_path(image)
     return tuple(stroke for path in paths for stroke in _strokes(path))
+
+
+def check_choice(image: Any) -> None:
+    """Where there are several paths, the selected one is meant; EditError where none is."""
+    if len(image.get_paths()) > 1 and not image.get_selected_paths():
+        raise EditError(
+            _("No path is selected: select the path to drag along in the Paths dialog.")
+        )
 
 
 def _only_path(image: Any) -> List[Any]:

@@ -54,6 +54,8 @@ class Subject:
     @property
     def drags(self) -> Tuple[Drag, ...]:
         """One for each stroke; EditError where a stroke is none."""
+        if not self.strokes:
+            paths.check_choice(self.image)
         return strokes.to_drags(self.strokes, self.state)
 
     @property
