@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from babel.messages import Catalog
 from babel.messages.pofile import read_po
 from fakes_plugin.fake_daemon import FakeDaemon
 from gimp_desktop import OUTPUT, PICTURE, language, make_picture, open_screen, wait
@@ -26,6 +27,7 @@ from plugin import dialog_widgets as parts
 from plugin.edit_model import EditError
 
 layer.append_filter(Gimp.DrawableFilter.new(layer, "gegl:invert-gamma", "Invert"))
+image.get_paths()[0].stroke_new_from_points(Gimp.PathStrokeType.BEZIER, 3 * [300, 300], False)
 dialog.start()
 procedure = Gimp.get_pdb().lookup_procedure("plug-in-drag-diffusion")
 config = procedure.create_config()
@@ -43,14 +45,14 @@ def tell(name, window):
 def steps():
     yield lambda: opened._background.is_prepared
     expand_all(window)
-    yield pause(1)
+    yield pause(0.5)
     tell("at points", window)
     window.response(parts.DRAG)
     yield lambda: opened._state == parts.WORKING and opened._handles.step > 1
     yield pause(0.3)
     tell("at work", window)
     yield lambda: opened._state == parts.LOOKING
-    yield pause(1)
+    yield pause(0.5)
     tell("at a result", window)
     GLib.idle_add(opened._show_daemon)
     yield lambda: len(access_keys(top_window())) == 5  # it has been asked
@@ -72,28 +74,28 @@ def steps():
     asked.set_property("prompt", "slow 0.8")
     generating = generate_dialog.GenerateDialog(making, asked)
     GLib.idle_add(generating.run)
-    yield pause(1)
+    yield pause(0.5)
     expand_all(generating._dialog)
-    yield pause(1)
+    yield pause(0.5)
     tell("generate", generating._dialog)
     generating._dialog.response(generate_dialog.GENERATE)
     yield lambda: generating._state == generate_dialog.WORKING
     yield pause(0.3)
     tell("generating", generating._dialog)
     yield lambda: generating._state == generate_dialog.LOOKING
-    yield pause(1)
+    yield pause(0.5)
     tell("generated", generating._dialog)
     generating._dialog.response(parts.CLOSE)
     yield pause(0.5)
     GLib.idle_add(lambda: messages.show_error(EditError("It cannot be done."), window))
-    yield pause(1)
+    yield pause(0.5)
     expand_all(top_window())
-    yield pause(1)
+    yield pause(0.5)
     tell("error", top_window())
     top_window().response(Gtk.ResponseType.CLOSE)
     yield pause(0.5)
     window.response(parts.CLOSE)
-    yield pause(1)
+    yield pause(0.5)
     tell("question", top_window())
     top_window().response(Gtk.ResponseType.OK)
 
@@ -134,6 +136,9 @@ def windows(request, gimp):
             try:
                 told = wait(desktop.state, "all windows", 120)
                 told["canvas"] = canvas_widths(desktop)
+                told["dragged"] = [
+                    len(request.preparation.trajectories) for request in daemon.requests
+                ]
             finally:
                 desktop.screenshot("access.png")  # where it stopped
     gimp.endpoint_file.unlink(missing_ok=True)
@@ -236,12 +241,30 @@ def contrast(part: Image.Image) -> float:
     return float(max(light.max() / ground, ground / light.min()))
 
 
-def english(language: str) -> set[str]:
-    """The texts that the language has other words for."""
+def catalogue(language: str) -> Catalog:
     place = f"locale/{language}/LC_MESSAGES/drag-diffusion.po"
     with (PLUGIN / place).open("rb") as file:
-        messages = [m for m in read_po(file) if isinstance(m.id, str) and m.id != m.string]
+        return read_po(file)
+
+
+def english(language: str) -> set[str]:
+    """The texts that the language has other words for."""
+    messages = [m for m in catalogue(language) if isinstance(m.id, str) and m.id != m.string]
     return {message.id.replace("_", "") for message in messages}
+
+
+def test_a_stroke_that_is_no_drag_is_named_and_left_out(windows):
+    words = [
+        "Stroke {number} of path “{path}”",
+        "{stroke} has only one point: add a second one where the first should go, or delete it.",
+    ]
+    if windows["language"]:
+        words = [catalogue(windows["language"])[text].string for text in words]
+    stroke, sentence = words
+    assert (
+        sentence.format(stroke=stroke.format(number=2, path="Sun")) in windows["at points"]["texts"]
+    )
+    assert windows["dragged"] == [1]
 
 
 def test_the_canvas_says_what_it_is(windows):

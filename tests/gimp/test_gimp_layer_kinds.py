@@ -187,6 +187,7 @@ KINDS = {
     "in a group": "image = new_image(); layer = new_layer(image, parent=grouped(image))",
     "in a group in a group": "image = new_image(); layer = new_layer(image, parent=grouped(image, grouped(image, name='Outer')))",
     "in a locked group": "image = new_image(); group = grouped(image); layer = new_layer(image, parent=group)\ngroup.set_lock_position(True)",
+    "in a group with locked pixels": "image = new_image(); group = grouped(image); layer = new_layer(image, parent=group)\ngroup.set_lock_content(True)",
     "group": "image = new_image(); layer = grouped(image, name='Photo'); new_layer(image, 'One', parent=layer)\nnew_layer(image, 'Two', (30, 30), (40, 30), parent=layer)",
     "group with a filter": "image = new_image(); layer = grouped(image, name='Photo'); new_layer(image, 'One', parent=layer)\nfiltered(layer)",
     "filter": "image = new_image(); layer = filtered(new_layer(image))",

@@ -269,14 +269,22 @@ def test_names_and_prompts_in_every_script_are_kept(gimp, fake_daemon):
 
 def test_the_last_values_are_used_again(gimp, fake_daemon):
     told = gimp.batch("""
+        kept = Path(sys.path[0] + "/profile/plug-in-settings/GimpProcedureConfigRun-plug-in-drag-diffusion.last")
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text('(prompt "a sun") (mode "fast") (seed 5) (lora-steps 3) (mask-grow 2)')
         image = new_image()
         layer = new_layer(image)
         new_path(image, [(40, 30), (60, 40)])
+        image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 20, 40, 30)
         result["call"] = call(image, [layer], Gimp.RunMode.WITH_LAST_VALS)
-        result["count"] = len(image.get_layers())
+        kept.unlink()
+        result["settings"] = read_record(image.get_layers()[0])["settings"]
     """)
-    assert told == {"call": ["SUCCESS", ""], "count": 2}
-    assert len(fake_daemon.requests) == 1
+    assert told["call"] == ["SUCCESS", ""]
+    asked = fake_daemon.requests[0].preparation
+    assert (asked.prompt, asked.mode, asked.seed) == ("a sun", rpc.MODE_FAST, 5)
+    assert asked.hyper_parameters.lora_steps == 3
+    assert told["settings"]["mask_grow"] == 2
 
 
 INSERT = """

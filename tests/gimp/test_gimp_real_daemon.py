@@ -77,14 +77,20 @@ def test_the_daemon_that_runs_is_used_again_and_the_result_is_the_same(gimp, tol
     assert again["record"]["run"]["prepared_before"]
 
 
-@pytest.mark.parametrize("model", ["sd15", "no-such-model"])
+MISSING = {
+    "sd15": "The files of Stable Diffusion 1.5 are not on this machine: download it in Drag Edit under Models, "
+    "or run `dragdiffusion models download sd15`.",
+    "no-such-model": 'There is no model "no-such-model": give one of embedded, sd15, a folder, a .safetensors '
+    "file, or a Hugging Face name like owner/model.",
+}
+
+
+@pytest.mark.parametrize("model", MISSING)
 def test_a_model_that_is_not_here_is_explained_by_the_daemon(gimp, told, model):
     del told
     if model == "sd15" and catalogue.is_available(catalogue.resolve("sd15")):
         pytest.skip("Stable Diffusion 1.5 is installed here")
     failed = gimp.batch(f"MORE = {{'model': {model!r}}}", DRAG)
-    status, sentence = failed["call"]
-    assert status == "EXECUTION_ERROR"
-    assert model in sentence or "Stable Diffusion" in sentence
+    assert failed["call"] == ["EXECUTION_ERROR", MISSING[model]]
     assert failed["others_unchanged"]
     assert len(failed["after"]) == 2
