@@ -96,15 +96,20 @@ class Gimp:
         return json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
 
 
+def _skip_or_fail(reason: str) -> None:
+    """In CI nothing is left out silently."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def gimp() -> Iterator[Gimp]:
     where = subprocess.run(
         [TREE_SCRIPT, "--where"], capture_output=True, text=True, check=True
     ).stdout.strip()
     if not where:
-        if os.environ.get("CI") == "true":
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
+        _skip_or_fail(MISSING)
     inside = None if where == "host" else f"{where}/tmp"
     folder = Path(tempfile.mkdtemp(prefix="dragdiffusion-tests-", dir=inside))
     made = Gimp(where, folder)
@@ -162,7 +167,7 @@ def processes(gimp: Gimp) -> None:
     """The tree sees the processes outside: it needs a mount, which some containers do not allow."""
     root = Path("/" if gimp.where == "host" else gimp.where)
     if not (root / "proc" / str(os.getpid())).exists():
-        pytest.skip(f"/proc cannot be mounted in {root}")
+        _skip_or_fail(f"/proc cannot be mounted in {root}")
 
 
 @pytest.fixture(scope="session")
