@@ -15,10 +15,12 @@ import tempfile
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running_gimp import SERVE, RunningGimp
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE_SCRIPT = ROOT / "install" / "gimp_tree.sh"
@@ -58,39 +60,31 @@ class Gimp:
             **changes,
         }
 
-    def write_script(self, *parts: str) -> Path:
+    def make_script(self, *parts: str) -> str:
         """A script of these parts, with inside_gimp's names in reach and a dictionary `result` that comes back."""
-        path = self.folder / "script.py"
         (self.folder / "result.json").unlink(missing_ok=True)
-        path.write_text(
+        return (
             f"import sys\nsys.path.insert(0, {str(self.folder)!r})\n"
             "from inside_gimp import *\nresult = {}\n"
             + "".join(textwrap.dedent(part) + "\n" for part in parts)
-            + f"write_json({str(self.folder / 'result.json')!r}, result)\n",
-            encoding="utf-8",
+            + f"write_json({str(self.folder / 'result.json')!r}, result)\n"
         )
-        return path
 
     def batch(self, *script: str, timeout: float = 120, **environment: str) -> dict[str, Any]:
         """Run the script in gimp-console; what it put into `result`."""
-        path = self.write_script(*script)
-        done = subprocess.run(
-            self.command(*self.batch_command("gimp-console", path)),
-            env=self.environment(**environment),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        console = self.other_console if environment else self.console
+        console.begin(self.make_script(*script), **environment)
+        console.finish(timeout)
         return self.read_result()
 
-    @staticmethod
-    def batch_command(program: str, script: Path, *, stay: bool = False) -> list[str]:
-        evaluate = f"exec(open({str(script)!r}).read())"
-        quiet = ["-i"] if program == "gimp-console" else []
-        leave = [] if stay else ["--quit"]
-        return [program, *quiet, "--batch-interpreter=python-fu-eval", "-b", evaluate, *leave]
+    @cached_property
+    def console(self) -> RunningGimp:
+        return RunningGimp(self, "gimp-console")
+
+    @cached_property
+    def other_console(self) -> RunningGimp:
+        """With variables of its own in the environment."""
+        return RunningGimp(self, "gimp-console", "other-console")
 
     def read_result(self) -> dict[str, Any]:
         return json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
@@ -115,6 +109,8 @@ def gimp() -> Iterator[Gimp]:
     made = Gimp(where, folder)
     _make_profile(made)
     yield made
+    made.console.close()
+    made.other_console.close()
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -126,7 +122,8 @@ def _make_profile(gimp: Gimp) -> None:
     placing = (ROOT / "install" / "place_plugin.py", "place", "--daemon", "/none")
     subprocess.run([sys.executable, *placing, "--profile", gimp.folder], check=True)
     (plug_ins / "drag_diffusion" / "daemon.json").unlink()
-    shutil.copy(Path(__file__).with_name("inside_gimp.py"), gimp.folder)
+    for script in (SERVE, Path(__file__).with_name("inside_gimp.py")):
+        shutil.copy(script, gimp.folder)
     for name in ("python-eval", "file-png", "help", "web-browser"):
         (plug_ins / name).symlink_to(_own_plug_ins(gimp) / name)
     profile = gimp.folder / "profile"
@@ -212,12 +209,19 @@ def _real_daemon(gimp: Gimp, host_command: Any) -> Iterator[str]:
         os.kill(endpoint.pid, signal.SIGTERM)
 
 
-@pytest.fixture
-def desktop(gimp: Gimp) -> Iterator[Any]:
-    """A screen with GIMP on it, 1280 × 860 pixels."""
+@pytest.fixture(scope="session")
+def screen(gimp: Gimp) -> Iterator[Any]:
     from gimp_desktop import open_screen
 
     yield from open_screen(gimp)
+
+
+@pytest.fixture
+def desktop(screen: Any) -> Iterator[Any]:
+    """A screen for GIMP, 1280 × 860 pixels; the same one for all tests, and the same GIMP where that can be."""
+    screen.begin()
+    yield screen
+    screen.finish()
 
 
 @pytest.fixture

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import shlex
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from running_gimp import RunningGimp
 
 OUTPUT = Path(__file__).resolve().parents[1] / "output"  # the screenshots are kept here
 
 
 MAIN = "– GIMP$"
+OURS = "^(Drag Edit|Generate Layer|Re-edit Drag|About the daemon|Models|GIMP Message|Durch Ziehen bearbeiten|拖拽编辑)$"
+END = "= end ="
 PASTE = """
 import gi
 gi.require_version("Gtk", "3.0")
@@ -35,6 +41,7 @@ class Desktop:
     def __init__(self, gimp: Any, display: str) -> None:
         self.gimp = gimp
         self.display = display
+        self.shown = RunningGimp(gimp, "gimp", f"gimp{display}", DISPLAY=display)
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *command: str, log: str = "") -> subprocess.Popen[bytes]:
@@ -50,17 +57,48 @@ class Desktop:
         self._processes.append(process)
         return process
 
+    def begin(self) -> None:
+        """For another test: no last values are left, which would take the place of those that it passes."""
+        for folder in ("profile/plug-in-settings", "config"):
+            for file in (self.gimp.folder / folder).rglob("*"):
+                if file.is_file():
+                    file.unlink()
+        self.tool("xdotool", "mousemove", "640", "430")
+
     def open_gimp(self, *script: str, **environment: str) -> None:
-        path = self.gimp.write_script(*script)
+        """A GIMP that runs the script: the one that is there, if it has this environment."""
         self.times_file.unlink(missing_ok=True)
+        self._stop_file.unlink(missing_ok=True)
         variables = {
             "DRAGDIFFUSION_TIMES": str(self.times_file),
             "XDG_CONFIG_HOME": str(self.gimp.folder / "config"),
             **environment,
         }
-        told = [f"{name}={value}" for name, value in variables.items()]
-        command = self.gimp.batch_command("gimp", path, stay=True)
-        self.start("env", *told, *command, log="gimp.log")
+        self.shown.begin(self.gimp.make_script(*script), **variables)
+
+    @property
+    def _stop_file(self) -> Path:
+        """Ends WATCH."""
+        return self.gimp.folder / "stop"
+
+    def finish(self) -> None:
+        """Close what the test left open; end GIMP where that does not help."""
+        self._stop_file.touch()
+        if not self.shown.is_idle:
+            with suppress(pytest.fail.Exception):
+                self.shown.finish(15, self._close_windows)
+        if self.shown.is_idle and len(self.windows(".")) > 1:
+            self.shown.close()
+
+    def _close_windows(self) -> None:
+        """By Escape, and where that asks whether to close without inserting, by that."""
+        windows = self.windows(OURS)
+        if windows:
+            self.tool(
+                "xdotool", "windowactivate", "--sync", windows[-1], "key", "Escape", "sleep", "0.2"
+            )
+        if len(self.windows(OURS)) > len(windows):
+            self.tool("xdotool", "key", "alt+w", "sleep", "0.2")
 
     def open_picture(self, *script: str, **environment: str) -> None:
         """GIMP with the picture; after the script it tells what becomes of it."""
@@ -83,7 +121,7 @@ class Desktop:
         window = self.wait_for_window(title)
         wait(lambda: self.times("pixels read"), "the layer's pixels")
         self.tool("xdotool", "windowactivate", "--sync", window)
-        time.sleep(0.5)
+        self.settle()
         return window
 
     def choose(self, entry: str, shot: str) -> None:
@@ -91,7 +129,7 @@ class Desktop:
         self.click(427, 32)
         self.screenshot(shot)
         ups = ["Up"] * (len(ENTRIES) - ENTRIES.index(entry))
-        self.tool("xdotool", "key", "--delay", "200", *ups, "Return")
+        self.tool("xdotool", "key", "--delay", "50", *ups, "Return")
 
     def on_canvas(self, x: float, y: float) -> tuple[int, int]:
         """Where a point of the layer lies on the screen."""
@@ -100,18 +138,40 @@ class Desktop:
 
     def button(self, label: str) -> None:
         """Press a button of the dialog by its mnemonic."""
-        self.tool("xdotool", "key", f"alt+{label}", "sleep", "0.3")
+        self.key(f"alt+{label}")
+
+    def key(self, *keys: str) -> None:
+        """One after the other, each when the one before has had its effect."""
+        for key in keys:
+            self.tool("xdotool", "key", key)
+            self.settle(0.5, 0.15)
+
+    def type(self, text: str) -> None:
+        self.tool("xdotool", "type", "--delay", "20", text)
 
     def tool(self, *command: str) -> str:
-        done = subprocess.run(
-            self.gimp.command(*command),
+        """What a command on this screen says; in one shell, which costs less than to start where GIMP is each time."""
+        shell = self._shell
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        shell.stdin.write(f"timeout 60 {shlex.join(command)} </dev/null\necho\necho {END}\n")
+        shell.stdin.flush()
+        lines: list[str] = []
+        while not lines or lines[-1] != f"{END}\n":
+            lines.append(shell.stdout.readline())
+            assert lines[-1], "the shell has ended"
+        return "".join(lines[:-1]).strip()
+
+    @cached_property
+    def _shell(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.gimp.command("bash"),
             env=self.gimp.environment(DISPLAY=self.display),
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
-            check=False,
-            timeout=60,
         )
-        return done.stdout.strip()
 
     def windows(self, title: str) -> list[str]:
         return self.tool("xdotool", "search", "--onlyvisible", "--name", title).split()
@@ -120,16 +180,16 @@ class Desktop:
         return wait(lambda: self.windows(title), f"window “{title}”")[-1]
 
     def press(self, window: str, *keys: str) -> None:
-        self.tool("xdotool", "windowactivate", "--sync", window)
-        time.sleep(0.3)
-        self.tool("xdotool", "key", "--delay", "80", *keys)
+        self.tool("xdotool", "windowactivate", "--sync", window, "sleep", "0.1")
+        self.tool("xdotool", "key", "--delay", "40", *keys)
 
     def click(self, x: int, y: int, modifier: str = "", button: int = 1) -> None:
         """At a place of the screen."""
         held = ["keydown", modifier] if modifier else []
         released = ["keyup", modifier] if modifier else []
-        place = ["mousemove", "--sync", str(x), str(y), "sleep", "0.2"]
-        self.tool("xdotool", *place, *held, "click", str(button), *released, "sleep", "0.3")
+        place = ["mousemove", str(x), str(y), "sleep", "0.1"]
+        self.tool("xdotool", *place, *held, "click", str(button), *released)
+        self.settle(0.5, 0.15)
 
     def place(self, window: str) -> dict[str, int]:
         """X, WIDTH, HEIGHT and others; Y counts the title twice."""
@@ -141,7 +201,8 @@ class Desktop:
         place = self.place(window)
         at = x % place["WIDTH"], y % place["HEIGHT"]
         move = ["mousemove", "--window", window, str(at[0]), str(at[1])]
-        self.tool("xdotool", *move, "sleep", "0.3", "click", "1", "sleep", "0.3")
+        self.tool("xdotool", *move, "sleep", "0.1", "click", "1")
+        self.settle(0.5, 0.15)
 
     def pull(self, *way: tuple[int, int], button: int = 1, modifier: str = "") -> None:
         """Along these places of the screen, with the button held."""
@@ -154,26 +215,46 @@ class Desktop:
             *(["keydown", modifier] if modifier else []),
             *("mousedown", str(button), *moves, "mouseup", str(button)),
             *(["keyup", modifier] if modifier else []),
-            *("sleep", "0.2"),
         )
+        self.settle(0.5, 0.15)
 
     def clipboard(self) -> str:
         """What another program would paste."""
         return self.tool("python3", "-c", PASTE)
 
     def screenshot(self, name: str) -> None:
-        time.sleep(0.7)  # let it be drawn
-        shot = self.gimp.folder / "shot.png"
-        self.tool("import", "-window", "root", str(shot))
-        shutil.copy(shot, OUTPUT / name)
+        self.settle()
+        width, height, rows = self._pixels()
+        shot = Image.frombytes("RGB", (width, height), rows, "raw", "BGRX", len(rows) // height)
+        shot.save(OUTPUT / name, compress_level=1)
+
+    def settle(self, seconds: float = 0.7, quiet: float = 0.2) -> None:
+        """Until nothing on the screen has changed for a moment; where something always does, so many seconds."""
+        end, before, since = time.monotonic() + seconds, b"", time.monotonic()
+        while (now := time.monotonic()) < end and now - since < quiet:
+            _width, _height, rows = self._pixels()
+            if rows != before:
+                before, since = rows, now
+            time.sleep(0.03)
+
+    def _pixels(self) -> tuple[int, int, bytes]:
+        """Width, height and rows of what Xvfb shows, in the format of xwd: a header, a table of colours, the rows."""
+        dump = (self.gimp.folder / self.display[1:] / "Xvfb_screen0").read_bytes()
+        header = struct.unpack(">25I", dump[:100])
+        width, height, line, colours = header[4], header[5], header[12], header[19]
+        start = header[0] + 12 * colours
+        return width, height, dump[start : start + line * height]
 
     def state(self) -> dict[str, Any]:
+        self.shown.check()
         try:
             return self.gimp.read_result()
         except FileNotFoundError:
             return {}
 
     def close(self) -> None:
+        self.shown.close()
+        self._shell.communicate("", 10)
         for process in reversed(self._processes):
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
@@ -194,7 +275,7 @@ def wait(probe: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         found = probe()
         if found:
             return found
-        time.sleep(0.2)
+        time.sleep(0.05)
     pytest.fail(f"{what} did not come within {seconds:.0f} s")
 
 
@@ -216,9 +297,6 @@ def language(gimp: Any, code: str, scheme: str = "dark") -> Iterator[None]:
 
 def open_screen(gimp: Any, size: str = "1280x860") -> Iterator[Desktop]:
     OUTPUT.mkdir(exist_ok=True)
-    # No last values of another test: they would take the place of those that this one passes.
-    shutil.rmtree(gimp.folder / "profile" / "plug-in-settings", ignore_errors=True)
-    shutil.rmtree(gimp.folder / "config", ignore_errors=True)
     # Each test process has a range of its own, so that two never take the same at once.
     first = 50 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     number = next(n for n in range(first, first + 100) if _is_free(n))
@@ -226,9 +304,12 @@ def open_screen(gimp: Any, size: str = "1280x860") -> Iterator[Desktop]:
     try:
         # Without -noreset the screen begins anew when the first tool leaves it, and may lose the window manager.
         screen = ("-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset")
-        made.start("Xvfb", made.display, *screen)
+        folder = gimp.folder / str(number)  # for what is on the screen
+        folder.mkdir(exist_ok=True)
+        made.start("Xvfb", made.display, *screen, "-fbdir", str(folder), "-nocursor")
         wait(lambda: made.tool("xdotool", "getdisplaygeometry"), "the screen", 20)
         made.start("openbox")
+        made.begin()
         yield made
     finally:
         made.close()
@@ -266,7 +347,7 @@ def watch():
     parasites = [layer.get_parasite("drag-diffusion-edit") for layer in layers]
     result["records"] = [json.loads(bytes(p.get_data())) for p in parasites if p]
 
-while True:   # the test watches this, and ends GIMP
+while not Path(sys.path[0] + "/stop").exists():   # the test watches this
     try:
         watch()
         write_json(sys.path[0] + "/result.json", result)
@@ -277,8 +358,8 @@ while True:   # the test watches this, and ends GIMP
 
 
 def make_picture(path: Path) -> None:
-    from PIL import Image
-
+    if path.exists():
+        return
     from dragdiffusion.evaluation import scenes
 
     landscape = scenes.render(scenes.sample(scenes.FIRST_HELD_OUT_SEED + 1, "landscape"))

@@ -24,10 +24,6 @@ result["ended"] = values.index(0) == Gimp.PDBStatusType.SUCCESS
 """
 
 
-def press(desktop, key):
-    desktop.tool("xdotool", "key", key, "sleep", "0.5")
-
-
 def close(desktop, window):
     desktop.click_in(window, -60, -30)
 
@@ -38,18 +34,18 @@ def test_the_running_daemon_and_its_actions(desktop, fake_daemon, set_theme, sch
     desktop.open_gimp(OPEN)
     window = desktop.wait_for_window(TITLE)
     desktop.screenshot(f"daemon-{scheme}.png")
-    press(desktop, "alt+o")  # Copy log
-    press(desktop, "alt+u")  # Unload
+    desktop.key("alt+o")  # Copy log
+    desktop.key("alt+u")  # Unload
     wait(lambda: fake_daemon.asked == ["Unload"], "the unloading")
-    press(desktop, "alt+a")  # Clear cache, which asks
+    desktop.key("alt+a")  # Clear cache, which asks
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     desktop.screenshot(f"daemon-clear-{scheme}.png")
-    press(desktop, "Escape")
+    desktop.key("Escape")
     wait(lambda: len(desktop.windows(TITLE)) == 1, "the question's end")
     assert fake_daemon.asked == ["Unload"]
-    press(desktop, "alt+a")
+    desktop.key("alt+a")
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
-    press(desktop, "alt+r")
+    desktop.key("alt+r")
     wait(lambda: fake_daemon.asked == ["Unload", "ClearStore"], "the clearing")
     desktop.screenshot(f"daemon-freed-{scheme}.png")
     close(desktop, window)
@@ -78,19 +74,19 @@ def test_it_is_started_restarted_and_asks_before_an_edit_is_lost(gimp, desktop, 
     desktop.screenshot("daemon-none.png")
     place = desktop.place(window)
     assert place["WIDTH"] >= 600 > 2 * place["HEIGHT"]  # no wider nor higher than what it says
-    press(desktop, "alt+s")  # Start
+    desktop.key("alt+s")  # Start
     wait(gimp.endpoint_file.exists, "the daemon")
     first = pid(gimp)
     desktop.screenshot("daemon-started.png")
-    press(desktop, "alt+r")  # Restart, which asks
+    desktop.key("alt+r")  # Restart, which asks
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     desktop.screenshot("daemon-busy.png")
-    press(desktop, "Escape")
+    desktop.key("Escape")
     wait(lambda: len(desktop.windows(TITLE)) == 1, "the question's end")
     assert pid(gimp) == first
-    press(desktop, "alt+r")
+    desktop.key("alt+r")
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
-    press(desktop, "alt+r")
+    desktop.key("alt+r")
     wait(lambda: pid(gimp) != first, "another daemon")
     desktop.screenshot("daemon-restarted.png")
     close(desktop, window)
@@ -100,10 +96,10 @@ def test_it_is_started_restarted_and_asks_before_an_edit_is_lost(gimp, desktop, 
 def test_from_the_drag_dialog(desktop, fake_daemon):
     desktop.open_picture('result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)')
     dialog = desktop.open_dialog()
-    press(desktop, "alt+h")
+    desktop.key("alt+h")
     window = desktop.wait_for_window(TITLE)
     desktop.screenshot("daemon-over-dialog.png")
-    press(desktop, "alt+u")
+    desktop.key("alt+u")
     wait(lambda: fake_daemon.asked == ["Unload"], "the unloading")
     close(desktop, window)
     wait(lambda: not desktop.windows(TITLE), "the window's end")
@@ -119,7 +115,7 @@ def test_the_real_daemon_is_started_shown_and_started_anew(gimp, desktop, host_c
     desktop.open_gimp(OPEN, DRAGDIFFUSION_DAEMON_COMMAND=command, DRAGDIFFUSION_STATE_FOLDER=state)
     window = desktop.wait_for_window(TITLE)
     try:
-        press(desktop, "alt+s")
+        desktop.key("alt+s")
         wait(gimp.endpoint_file.exists, "the daemon")
         first = endpoints.read(gimp.endpoint_file)
         with Connection(first) as daemon:
@@ -127,7 +123,7 @@ def test_the_real_daemon_is_started_shown_and_started_anew(gimp, desktop, host_c
         wait(lambda: said(desktop, 1), "the end of the start")
         wait(lambda: desktop.times("daemon shown")[-1]["is_running"], "the daemon in the window")
         desktop.screenshot("daemon-real.png")
-        press(desktop, "alt+r")
+        desktop.key("alt+r")
         wait(lambda: said(desktop, 2), "the end of the restart", 90)
         desktop.screenshot("daemon-real-restarted.png")
         assert said(desktop, 2) == ["", ""]
@@ -136,7 +132,7 @@ def test_the_real_daemon_is_started_shown_and_started_anew(gimp, desktop, host_c
         os.kill(second.pid, signal.SIGSTOP)
         wait(lambda: not desktop.times("daemon shown")[-1]["answers"], "that it hangs")
         desktop.screenshot("daemon-hangs.png")
-        press(desktop, "alt+r")
+        desktop.key("alt+r")
         wait(lambda: said(desktop, 3), "the end of the restart", 120)
         assert said(desktop, 3) == ["", "", ""]
         assert is_another(gimp, second)

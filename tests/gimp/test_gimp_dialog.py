@@ -136,7 +136,7 @@ display = Gimp.Display.new(image)
 
 def test_it_opens_at_once_on_a_large_layer(gimp, desktop, fake_daemon):
     """The bound is for a busy machine; tests/output/opening.json has the figures."""
-    openings = 7
+    openings = 5
     desktop.open_gimp(
         LARGE,
         f"""
@@ -187,7 +187,7 @@ def tell(when):
 def holding(when, go_on):
     def hold(opened):
         write_json(FOLDER + "/result.json", {"held": when})
-        time.sleep(5)
+        time.sleep(2)
         tell(when)  # which asks the screen, and so would bring the frame there itself
         go_on(opened)
     return hold
@@ -234,14 +234,12 @@ def difference(one, other, box):
 
 def test_it_prepares_while_points_are_placed_and_a_drag_waits(desktop, fake_daemon):
     desktop.open_picture(
-        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="study 3")'
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="study 1.2")'
     )
     dialog = desktop.open_dialog()
     wait(lambda: fake_daemon.prepared, "the preparation's request")
-    time.sleep(1)
     desktop.screenshot("preparing.png")
     desktop.press(dialog, "Return")  # Drag, before it is prepared
-    time.sleep(1)
     desktop.screenshot("drag-waits.png")
     assert not fake_daemon.requests
     wait(lambda: desktop.times("result"), "the result")
@@ -258,11 +256,11 @@ def test_another_prompt_prepares_again_and_closing_cancels(desktop, fake_daemon)
     dialog = desktop.open_dialog()
     wait(lambda: fake_daemon.prepared, "the preparation's request")
     desktop.button("p")  # Picture shows
-    desktop.tool("xdotool", "type", "--delay", "60", "study 4")
+    desktop.type("study 4")
     wait(lambda: len(fake_daemon.prepared) == 2, "the second")
     assert fake_daemon.unprepared.wait(2)
     fake_daemon.unprepared.clear()
-    time.sleep(1.5)  # it is debounced: one request, not one for each letter
+    time.sleep(1)  # it is debounced: one request, not one for each letter
     assert [request.prompt for request in fake_daemon.prepared] == ["study 2", "study 4"]
     desktop.press(dialog, "Escape")
     assert fake_daemon.unprepared.wait(2)
@@ -294,7 +292,8 @@ def test_one_of_several_results_is_inserted(desktop, fake_daemon):
     desktop.press(dialog, "Escape")  # asks
     wait(lambda: len(desktop.windows("^Drag Edit$")) == 2, "the question")
     desktop.screenshot("close-question.png")
-    desktop.tool("xdotool", "key", "Escape", "sleep", "0.5")  # go back
+    desktop.key("Escape")  # go back
+    wait(lambda: len(desktop.windows("^Drag Edit$")) == 1, "the question's end")
     strip = desktop.times("strip")[-1]
     desktop.click(strip["x"], strip["y"])  # the first
     desktop.screenshot("first-result.png")
@@ -321,13 +320,12 @@ def test_a_grown_and_softened_selection_is_shown_and_used(desktop, fake_daemon):
     wait(lambda: len(fake_daemon.prepared) == 1, "the preparation")
     desktop.button("g")
     desktop.press(dialog, "ctrl+a")
-    desktop.tool("xdotool", "type", "--delay", "60", "30")
+    desktop.type("30")
     desktop.button("f")
     desktop.press(dialog, "ctrl+a")
-    desktop.tool("xdotool", "type", "--delay", "60", "40")
+    desktop.type("40")
     desktop.press(dialog, "Tab")
     wait(lambda: fake_daemon.prepared[-1].mask != fake_daemon.prepared[0].mask, "another mask")
-    time.sleep(2)
     desktop.screenshot("grown.png")
     request = drag_and_insert(desktop, dialog, fake_daemon)
     before = fake_daemon.buffers[fake_daemon.prepared[0].mask.sha256]
@@ -379,9 +377,9 @@ def test_presets_are_saved_loaded_and_removed(gimp, desktop, fake_daemon):
     desktop.pull(desktop.on_canvas(259, 124), desktop.on_canvas(370, 104))
     file = gimp.folder / "config" / "dragdiffusion" / "gimp-presets.json"
     desktop.button("p")
-    desktop.tool("xdotool", "type", "--delay", "40", "a cat")
+    desktop.type("a cat")
     desktop.button("e")  # Presets
-    desktop.tool("xdotool", "type", "--delay", "40", "Cats")
+    desktop.type("Cats")
     desktop.button("s")
     wait(file.exists, "the file")
     saved = json.loads(file.read_text(encoding="utf-8"))["presets"]
@@ -389,7 +387,7 @@ def test_presets_are_saved_loaded_and_removed(gimp, desktop, fake_daemon):
     assert saved["Cats"]["mode"] == "default"
     desktop.button("p")
     desktop.press(dialog, "ctrl+a")
-    desktop.tool("xdotool", "type", "--delay", "40", "a dog")
+    desktop.type("a dog")
     wait(lambda: "a dog" in [request.prompt for request in fake_daemon.prepared], "the dog")
     desktop.button("e")
     desktop.press(dialog, "Down")  # the first of the list

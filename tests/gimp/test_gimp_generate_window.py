@@ -21,7 +21,7 @@ def open_window(desktop, prompt):
     window = desktop.wait_for_window(TITLE)
     wait(lambda: desktop.times("first paint"), "the window's drawing")
     desktop.tool("xdotool", "windowactivate", "--sync", window)
-    time.sleep(0.5)
+    desktop.settle()
     return window
 
 
@@ -41,10 +41,9 @@ def test_from_the_menu_to_a_layer_that_is_dragged(desktop, fake_daemon):
     desktop.choose("Generate Layer", "generate-menu.png")
     window = desktop.wait_for_window(TITLE)
     wait(lambda: desktop.times("first paint"), "the window's drawing")
-    time.sleep(0.5)
     desktop.screenshot("generate-empty.png")
     desktop.button("p")
-    desktop.tool("xdotool", "type", "--delay", "40", "a red flower")
+    desktop.type("a red flower")
     desktop.press(window, "Return")  # Generate
     wait(lambda: desktop.times("result"), "the picture")
     desktop.screenshot("generate-picture.png")
@@ -69,7 +68,6 @@ def test_from_the_menu_to_a_layer_that_is_dragged(desktop, fake_daemon):
     dialog = desktop.open_dialog()
     desktop.pull(desktop.on_canvas(20, 20), desktop.on_canvas(40, 30))
     wait(lambda: len(fake_daemon.prepared) >= 1, "the preparation")
-    time.sleep(1.5)
     desktop.screenshot("generate-drag.png")
     desktop.press(dialog, "Return")
     wait(lambda: desktop.times("result"), "the result")
@@ -82,11 +80,11 @@ def test_the_advanced_settings_are_sent_and_remembered(desktop, fake_daemon):
     desktop.open_picture("PROMPT = 'a flower'", ASK, ASK.replace(", prompt=PROMPT", ""))
     for number in (1, 2):
         window = desktop.wait_for_window(TITLE)
-        time.sleep(1)
+        desktop.settle()
         desktop.button("v")  # Advanced
         if number == 1:
             desktop.button("n")
-            desktop.tool("xdotool", "type", "--delay", "40", "a leaf")
+            desktop.type("a leaf")
             desktop.button("t")  # not automatic any more
             desktop.tool("xdotool", "key", "Tab", "type", "12")
             desktop.button("s")
@@ -108,11 +106,10 @@ def test_cancel_stops_and_changes_nothing(desktop, fake_daemon):
     window = open_window(desktop, "slow 1")
     desktop.press(window, "Return")
     wait(lambda: fake_daemon.generations, "the request")
-    time.sleep(1.5)
+    time.sleep(0.5)
     desktop.screenshot("generate-progress.png")
     desktop.press(window, "Escape")
     assert fake_daemon.cancelled.wait(3)
-    time.sleep(0.5)
     desktop.screenshot("generate-cancelled.png")
     assert desktop.windows(TITLE) == [window]
     desktop.press(window, "Escape")
@@ -126,8 +123,8 @@ def test_an_error_leaves_the_window_open(desktop, fake_daemon):
     desktop.press(window, "Return")
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the message")
     desktop.screenshot("generate-error.png")
-    desktop.tool("xdotool", "key", "Return", "sleep", "0.5")
-    assert desktop.windows(TITLE) == [window]
+    desktop.key("Return")
+    wait(lambda: desktop.windows(TITLE) == [window], "the message's end")
     assert len(fake_daemon.generations) == 1
 
 
@@ -138,7 +135,7 @@ def test_a_defect_is_told_under_its_own_name(desktop, fake_daemon):
     desktop.open_picture(*asking, DRAGDIFFUSION_DAEMON_COMMAND=command)
     desktop.wait_for_window(TITLE)
     desktop.screenshot("generate-defect.png")
-    desktop.tool("xdotool", "key", "alt+o", "sleep", "0.5")  # Copy details
+    desktop.key("alt+o")  # Copy details
     told = desktop.clipboard()
     assert told.startswith("“Generate Layer” failed, the image is as it was: ValueError(")
     assert "Traceback" in told
@@ -181,7 +178,7 @@ def test_with_the_embedded_model_a_generated_layer_is_dragged(desktop, real_daem
         DRAGDIFFUSION_DAEMON_COMMAND=real_daemon,
     )
     window = desktop.wait_for_window(TITLE)
-    time.sleep(1)
+    desktop.settle()
     desktop.press(window, "Return")
     wait(lambda: desktop.times("result"), "the picture", 300)
     desktop.screenshot("gimp-generate.png")

@@ -24,8 +24,7 @@ def open_models(desktop, **arguments):
     dialog = desktop.open_dialog()
     wait(lambda: desktop.times("model choice"), "the models")
     keys = ("alt+o", "Tab", "Tab", "space")  # the model, its list, the button
-    for key in keys:
-        desktop.tool("xdotool", "key", key, "sleep", "0.3")
+    desktop.key(*keys)
     return dialog, desktop.wait_for_window(TITLE)
 
 
@@ -96,12 +95,12 @@ def test_remove_asks_and_the_choice_falls_back_to_the_default(desktop, fake_daem
     desktop.click_in(window, *THIRD)  # Remove …
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     desktop.screenshot("models-remove.png")
-    desktop.tool("xdotool", "key", "Escape", "sleep", "0.5")
-    assert len(desktop.windows(TITLE)) == 1
+    desktop.key("Escape")
+    wait(lambda: len(desktop.windows(TITLE)) == 1, "the question's end")
     assert "RemoveModel sd15" not in fake_daemon.asked
     desktop.click_in(window, *THIRD)
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
-    desktop.tool("xdotool", "key", "alt+r", "sleep", "0.5")
+    desktop.key("alt+r")
     wait_for_state(desktop, "absent")
     wait(lambda: choice(desktop) == ["embedded"], "the choice")
     desktop.screenshot("models-removed.png")
@@ -117,14 +116,14 @@ def test_another_model_a_refusal_and_closing_while_it_downloads(desktop, fake_da
     wait_for_state(desktop, "absent")
     desktop.click_in(window, *OTHER)
     desktop.tool("xdotool", "type", "no/model")
-    desktop.tool("xdotool", "key", "Return", "sleep", "0.5")
+    desktop.key("Return")
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the error")
     desktop.screenshot("models-error.png")
-    desktop.tool("xdotool", "key", "Return", "sleep", "0.5")
+    desktop.key("Return")
     fake_daemon.step_seconds = 0.5
     desktop.click_in(window, *OTHER)
     desktop.tool("xdotool", "key", "ctrl+a", "type", "someone/paintings")
-    desktop.tool("xdotool", "key", "Return", "sleep", "0.5")
+    desktop.key("Return")
     wait(
         lambda: "someone/paintings" in desktop.times("models")[-1]["states"],
         "a row for it",
@@ -133,7 +132,7 @@ def test_another_model_a_refusal_and_closing_while_it_downloads(desktop, fake_da
     desktop.click_in(window, -50, -30)  # Close, which asks
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     desktop.screenshot("models-close.png")
-    desktop.tool("xdotool", "key", "alt+s", "sleep", "0.5")
+    desktop.key("alt+s")
     wait(lambda: not desktop.windows(TITLE), "the window's end")
     wait(lambda: "DownloadModel someone/paintings" in fake_daemon.ended, "the download's end", 5)
 

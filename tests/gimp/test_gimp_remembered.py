@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from gimp_desktop import wait
@@ -17,7 +16,8 @@ AGAIN = 'result["{}"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)'
 def close(desktop, dialog):
     """Without a result, although there is one."""
     desktop.press(dialog, "Escape")
-    desktop.tool("xdotool", "sleep", "0.7", "key", "alt+w", "sleep", "0.5")  # Close without
+    wait(lambda: len(desktop.windows("^Drag Edit$")) == 2, "the question")
+    desktop.key("alt+w")  # Close without
 
 
 def drag(desktop, number, fake_daemon):
@@ -44,7 +44,7 @@ def test_a_drag_whose_result_was_not_inserted(gimp, desktop, fake_daemon):
     dialog = drag(desktop, 3, fake_daemon)
     assert not kept(gimp)
     close(desktop, dialog)
-    assert set(kept(gimp)) == {"plug-in-drag-diffusion"}
+    wait(lambda: set(kept(gimp)) == {"plug-in-drag-diffusion"}, "what is remembered")
     first, *others = [request.preparation for request in fake_daemon.requests]
     assert (first.prompt, first.seed) == ("a sun", 5)
     for other in others:
@@ -69,7 +69,7 @@ def test_a_picture_that_was_not_inserted(desktop, fake_daemon):
     desktop.open_gimp(f"result['1'] = {asking}, {set_up}", f"result['2'] = {asking})")
     for number in range(1, 3):
         window = desktop.wait_for_window("^Generate Layer$")
-        time.sleep(1)
+        desktop.settle()
         desktop.press(window, "Return")
         wait(lambda: len(desktop.times("result")) == number, "the picture")  # noqa: B023
         desktop.press(window, "Escape")

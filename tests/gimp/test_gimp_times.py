@@ -16,7 +16,7 @@ from dragdiffusion.client.connection import Connection
 from dragdiffusion.daemon import endpoint as endpoints
 
 pytestmark = pytest.mark.slow
-RUNS = 5
+RUNS = 3
 
 PICTURE = """
 import time

@@ -191,7 +191,7 @@ def drive(steps):
             return GLib.SOURCE_REMOVE
         return GLib.SOURCE_CONTINUE
 
-    GLib.timeout_add(200, step)
+    GLib.timeout_add(50, step)
 
 
 def expand_all(window):
