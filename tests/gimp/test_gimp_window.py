@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import pytest
 from gimp_desktop import MAIN, OUTPUT, wait
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ def test_the_dialog_the_result_and_one_undo(desktop, fake_daemon):
     desktop.screenshot("dialog.png")
     desktop.press(dialog, "Return")
     wait(lambda: fake_daemon.requests, "the request")
-    time.sleep(1.5)
+    time.sleep(0.5)
     desktop.screenshot("progress.png")
     wait(lambda: desktop.times("result"), "the result")
     desktop.screenshot("after.png")
@@ -46,13 +47,13 @@ def test_as_the_user_guide_says(desktop, fake_daemon):
     """Mouse and keyboard only: the Paths tool, two strokes, the menu entry, the dialog."""
     desktop.open_picture(
         "image.remove_path(image.get_paths()[0])",
-        "Gimp.Selection.none(image); before = describe(image)",
+        "image.select_rectangle(Gimp.ChannelOps.REPLACE, 20, 20, 472, 472); before = describe(image)",
     )
     main = desktop.wait_for_window(MAIN)
     wait(lambda: desktop.state(), "the picture")
     desktop.maximize()
-    time.sleep(1)
-    desktop.press(main, "b")
+    desktop.settle()
+    desktop.press(main, "Escape", "b")
     desktop.click(622, 340)  # the sun
     desktop.click(700, 320)
     desktop.click(600, 500, "shift")  # the tree
@@ -62,7 +63,8 @@ def test_as_the_user_guide_says(desktop, fake_daemon):
     desktop.screenshot("two-strokes.png")
     desktop.button("v")  # Advanced
     desktop.screenshot("advanced.png")
-    desktop.press(dialog, "Return")  # Drag
+    set_all(desktop)
+    desktop.press(dialog, "alt+d")  # Drag
     wait(lambda: desktop.times("result"), "the result")
     desktop.press(dialog, "Return")  # Insert as layer
     wait(lambda: len(desktop.state()["layers"]) == 2, "the layer")
@@ -76,12 +78,54 @@ def test_as_the_user_guide_says(desktop, fake_daemon):
     wait(lambda: desktop.state()["as_before"], "one undo")
     desktop.press(main, "ctrl+f")  # Repeat Last: no dialog
     wait(lambda: len(fake_daemon.requests) == 2, "the second request")
+    repeated = fake_daemon.requests[1].preparation
+    assert (repeated.prompt, repeated.seed) == ("slow 0.3", 41)
+    assert repeated.hyper_parameters.lora_steps == 12
+    request.preparation.ClearField("region")
+    assert repeated == request.preparation  # mode, mask, trajectories, …
     wait(lambda: len(desktop.state()["layers"]) == 2, "the layer")
+    cancel_in_the_status_bar(desktop, main, fake_daemon)
     desktop.click(700, 600, "shift")  # a stroke of one point
     desktop.press(main, "ctrl+f")
-    time.sleep(3)
+    desktop.wait_for_window("^GIMP Message$")
     desktop.screenshot("repeat-error.png")
-    assert len(fake_daemon.requests) == 2
+    assert desktop.times("failed")[-1]["sentence"] == (
+        "Stroke 3 of path “Unnamed” has only one point: add a second one where the first should go, "
+        "or delete it."
+    )
+    assert len(fake_daemon.requests) == 3
+
+
+def set_all(desktop):
+    """What Repeat Last has to know again."""
+    for key, keys, text in [
+        ("p", (), "slow 0.3"),  # Picture shows
+        ("y", ("Tab",), "12"),  # Identity, not automatic any more
+        ("g", ("ctrl+a",), "8"),  # Grow selection
+        ("u", ("ctrl+a",), "41"),  # Seed number
+    ]:
+        desktop.button(key)
+        if keys:
+            desktop.tool("xdotool", "key", *keys)
+        desktop.type(text)
+    desktop.screenshot("all-set.png")
+
+
+def cancel_in_the_status_bar(desktop, main, fake_daemon):
+    desktop.press(main, "ctrl+z")
+    wait(lambda: desktop.state()["as_before"], "one undo")
+    desktop.press(main, "ctrl+f")
+    wait(lambda: len(fake_daemon.requests) == 3, "the third request")
+    desktop.screenshot("repeat-progress.png")
+    desktop.click(1024, 857)  # GIMP's Cancel
+    assert fake_daemon.cancelled.wait(3)
+    desktop.screenshot("repeat-cancelled.png")
+    assert desktop.state()["layers"] == ["Landscape"]
+    assert desktop.state()["as_before"]
+    place = (600, 848, 800, 858)  # where the bar says what is done
+    shots = ("repeat-progress.png", "repeat-cancelled.png")
+    said = [Image.open(OUTPUT / shot).crop(place).tobytes() for shot in shots]
+    assert said[0] != said[1]
 
 
 def test_cancel_stops_at_once_and_keeps_the_points(desktop, fake_daemon):
@@ -91,7 +135,7 @@ def test_cancel_stops_at_once_and_keeps_the_points(desktop, fake_daemon):
     dialog = desktop.open_dialog()
     desktop.press(dialog, "Return")
     wait(lambda: fake_daemon.requests, "the request")
-    time.sleep(1)  # of four
+    time.sleep(0.3)  # of four
     desktop.press(dialog, "Escape")
     assert fake_daemon.cancelled.wait(2)
     desktop.screenshot("cancelled.png")
@@ -147,14 +191,14 @@ def test_a_drag_that_fails_leaves_the_dialog_open_and_tells_how_to_go_on(desktop
     desktop.press(dialog, "Return")
     wait(lambda: len(desktop.windows("^Drag Edit$")) == 2, "the message")
     desktop.screenshot("drag-error.png")
-    desktop.tool("xdotool", "key", "alt+o", "sleep", "0.3")  # Copy details
+    desktop.key("alt+o")  # Copy details
     copied = desktop.clipboard()
     assert copied.startswith(f"{sentence}\n")
     assert f"DragDiffusion for GIMP {version('dragdiffusion-gimp')}, GIMP 3." in copied
     assert "Python 3." in copied
     assert "DaemonError: " + sentence in copied  # and how it came about
-    desktop.tool("xdotool", "key", "Return", "sleep", "0.5")
-    assert desktop.windows("^Drag Edit$") == [dialog]
+    desktop.key("Return")
+    wait(lambda: desktop.windows("^Drag Edit$") == [dialog], "the message's end")
     desktop.press(dialog, "Return")
     wait(lambda: len(fake_daemon.requests) == 2, "the second drag")
 
@@ -195,6 +239,7 @@ def test_the_whole_way_with_the_embedded_model(desktop, real_daemon):
     desktop.screenshot("gimp-result.png")
     desktop.press(desktop.wait_for_window(MAIN), "ctrl+z")
     wait(lambda: desktop.state()["as_before"], "one undo")
+    desktop.pull((960, 462), (1046, 462))  # as it was
 
 
 def test_a_film_of_the_whole_way(desktop, real_daemon):
@@ -209,7 +254,7 @@ def test_a_film_of_the_whole_way(desktop, real_daemon):
     wait(lambda: desktop.state(), "the picture")
     desktop.maximize()
     desktop.pull((1046, 462), (960, 462))  # a wider Layers dialog
-    desktop.press(main, "b")
+    desktop.press(main, "Escape", "b")
     sun, target = (580, 340), (690, 320)
     desktop.click(*sun)
     desktop.screenshot("film-1-handle.png")
@@ -218,7 +263,7 @@ def test_a_film_of_the_whole_way(desktop, real_daemon):
     desktop.choose("Drag Edit", "film-3-menu.png")
     dialog = desktop.open_dialog()
     desktop.click_in(dialog, -130, 74)  # what the picture shows
-    desktop.tool("xdotool", "type", "--delay", "20", PROMPT)
+    desktop.type(PROMPT)
     desktop.tool("xdotool", "mousemove", "20", "840")
     time.sleep(2)  # the prompt may be another preparation
     wait(lambda: desktop.times("prepared"), "the preparation", 100)
@@ -239,3 +284,4 @@ def test_a_film_of_the_whole_way(desktop, real_daemon):
     assert end[0] - handle[0] == pytest.approx(target[0] - sun[0], abs=1)
     desktop.press(main, "ctrl+z")
     wait(lambda: desktop.state()["as_before"], "one undo")
+    desktop.pull((960, 462), (1046, 462))  # as it was

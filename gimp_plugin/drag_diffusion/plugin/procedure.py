@@ -13,7 +13,7 @@ from typing import Any, AsyncIterator, Callable, Iterator, List, Sequence
 
 from gi.repository import Gimp, GLib, GObject
 
-from plugin import cutout, edit_model, image_io, re_edit, subject, tried
+from plugin import cutout, edit_model, image_io, re_edit, subject, timing, tried
 from plugin.edit_model import Edit, EditError, Progress
 from plugin.subject import Subject
 from plugin.translation import _
@@ -227,5 +227,6 @@ def _failure(procedure: Any, error: Exception, title: str, interactive: bool) ->
         messages.show_error(error, title=title)
         return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
     sentence = edit_model.describe_defect(title, error) if is_defect else str(error)
+    timing.note("failed", sentence=sentence)
     told = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), sentence, 0)
     return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, told)
