@@ -93,12 +93,14 @@ class Desktop:
     def _close_windows(self) -> None:
         """By Escape, and where that asks whether to close without inserting, by that."""
         windows = self.windows(OURS)
-        if windows:
-            self.tool(
-                "xdotool", "windowactivate", "--sync", windows[-1], "key", "Escape", "sleep", "0.2"
-            )
-        if len(self.windows(OURS)) > len(windows):
+        if not windows:
+            return
+        self.tool("xdotool", "key", "Escape", "sleep", "0.2")
+        now = self.windows(OURS)
+        if len(now) > len(windows):
             self.tool("xdotool", "key", "alt+w", "sleep", "0.2")
+        elif now == windows:
+            self.tool("xdotool", "windowactivate", now[-1])
 
     def open_picture(self, *script: str, **environment: str) -> None:
         """GIMP with the picture; after the script it tells what becomes of it."""
@@ -177,7 +179,10 @@ class Desktop:
         return self.tool("xdotool", "search", "--onlyvisible", "--name", title).split()
 
     def wait_for_window(self, title: str) -> str:
-        return wait(lambda: self.windows(title), f"window “{title}”")[-1]
+        """Until it is there and drawn."""
+        window = wait(lambda: self.windows(title), f"window “{title}”")[-1]
+        self.settle()
+        return window
 
     def press(self, window: str, *keys: str) -> None:
         self.tool("xdotool", "windowactivate", "--sync", window, "sleep", "0.1")
@@ -354,6 +359,13 @@ while not Path(sys.path[0] + "/stop").exists():   # the test watches this
     except (AttributeError, TypeError):
         pass  # a layer was replaced meanwhile, and has no pixels any more: the next look will do
     time.sleep(0.3)
+"""
+
+STAY = """
+import time
+write_json(sys.path[0] + "/result.json", result)
+while not Path(sys.path[0] + "/stop").exists():   # what was opened is not cleared away before
+    time.sleep(0.05)
 """
 
 

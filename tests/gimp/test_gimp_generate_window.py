@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from gimp_desktop import MAIN, OUTPUT, WATCH, wait
+from gimp_desktop import MAIN, OUTPUT, STAY, WATCH, wait
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -147,7 +147,8 @@ def test_without_an_image_the_picture_opens_as_one(desktop, fake_daemon):
         f"""
         result["call"] = call(None, [], Gimp.RunMode.INTERACTIVE, {NAME!r}, prompt="a flower")
         result["images"] = [[layer["name"] for layer in describe(i)] for i in Gimp.get_images()]
-        """
+        """,
+        STAY,
     )
     window = desktop.wait_for_window(TITLE)
     desktop.press(window, "Return")
