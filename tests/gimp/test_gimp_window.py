@@ -79,7 +79,7 @@ def test_as_the_user_guide_says(desktop, fake_daemon):
     desktop.press(main, "ctrl+f")  # Repeat Last: no dialog
     wait(lambda: len(fake_daemon.requests) == 2, "the second request")
     repeated = fake_daemon.requests[1].preparation
-    assert (repeated.prompt, repeated.seed) == ("slow 0.3", 41)
+    assert (repeated.prompt, repeated.seed) == ("slow 0.5", 41)
     assert repeated.hyper_parameters.lora_steps == 12
     request.preparation.ClearField("region")
     assert repeated == request.preparation  # mode, mask, trajectories, …
@@ -99,7 +99,7 @@ def test_as_the_user_guide_says(desktop, fake_daemon):
 def set_all(desktop):
     """What Repeat Last has to know again."""
     for key, keys, text in [
-        ("p", (), "slow 0.3"),  # Picture shows
+        ("p", (), "slow 0.5"),  # Picture shows
         ("y", ("Tab",), "12"),  # Identity, not automatic any more
         ("g", ("ctrl+a",), "8"),  # Grow selection
         ("u", ("ctrl+a",), "41"),  # Seed number
