@@ -10,7 +10,7 @@ from jaxtyping import install_import_hook
 
 # From here on every shape in their signatures is checked. (An option of pytest would not reach the processes of xdist.)
 install_import_hook(
-    ["dragdiffusion.engine", "dragdiffusion.evaluation.lora_identity"], "beartype.beartype"
+    ["dragdiffusion.engine", "dragdiffusion.evaluation.lora_identity"], "shape_checks.checked"
 )
 
 
