@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import mean
+
+import pytest
 
 from dragdiffusion.evaluation.edits import EditOutcome
 from dragdiffusion.evaluation.report_html import write_html
@@ -11,6 +14,15 @@ from dragdiffusion.evaluation.scene_cases import DragCase
 from dragdiffusion.evaluation.scenes_benchmark import (
     CaseReport,
     run_scenes_benchmark,
+)
+
+FIGURES = (
+    "mean_distance_px",
+    "start_distance_px",
+    "success_rate",
+    "truth_psnr_db",
+    "outside_mae",
+    "seconds",
 )
 
 
@@ -27,19 +39,16 @@ def test_report_keys_and_means() -> None:
     heard: list[CaseReport] = []
     report = run_scenes_benchmark(_perfect, count=3, seed=5, on_case=heard.append)
     content = json.loads(report.to_json())
-    assert set(content) == {
-        "mean_distance_px",
-        "start_distance_px",
-        "success_rate",
-        "truth_psnr_db",
-        "outside_mae",
-        "seconds",
-        "cases",
-    }
+    assert set(content) == {*FIGURES, "cases"}
     assert len(heard) == len(content["cases"]) == 3
     assert content["success_rate"] == 1
     assert content["seconds"] == 0.5
-    assert {"name", "kind", "caption", "mean_distance_px"} <= set(content["cases"][0])
+    for case in content["cases"]:
+        assert {"name", "kind", "caption", *FIGURES} <= set(case)
+        assert case["success"] is True
+        assert case["success_rate"] == 1
+    for figure in FIGURES:
+        assert content[figure] == pytest.approx(mean(case[figure] for case in content["cases"]))
 
 
 def test_doing_nothing_scores_nothing() -> None:

@@ -24,7 +24,8 @@ class CaseReport:
 
     def to_dict(self) -> dict[str, object]:
         named = {"name": self.case.name, "kind": self.case.kind, "caption": self.case.caption}
-        return named | asdict(self.figures) | {"seconds": self.outcome.seconds}
+        rate, seconds = float(self.figures.success), self.outcome.seconds
+        return named | asdict(self.figures) | {"success_rate": rate, "seconds": seconds}
 
 
 @dataclass(frozen=True, slots=True)
