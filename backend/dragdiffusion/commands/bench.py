@@ -38,6 +38,7 @@ def run_scenes(order: BenchOrder) -> None:
     _print_summary(report)
     if order.json is not None:
         text = json.dumps(engine.about() | report.to_dict(), indent=2)
+        order.json.parent.mkdir(parents=True, exist_ok=True)
         order.json.write_text(text + "\n", encoding="utf-8")
     if order.html is not None:
         print(f"Pictures: {write_html(report, order.html)}")
