@@ -53,7 +53,7 @@ def measure_identity(
     seconds = time.process_time() - began
     with torch.no_grad(), lora.applied(model, lora.detached(weights)):
         error = _noise_error(model, latent, embedded, in_use)
-        rebuilt = _rebuilt(model, schedule, latent, embedded, levels=len(in_use))
+        rebuilt = rebuild(model, schedule, latent, embedded, levels=len(in_use))
         squared = (model.decode(rebuilt) - model.decode(latent)).clamp(-2, 2).square().mean() / 4
     return Identity(1000 * error, float(-10 * squared.log10()), seconds)
 
@@ -74,7 +74,7 @@ def _noise_error(
     return sum(losses) / len(in_use)
 
 
-def _rebuilt(
+def rebuild(
     model: DiffusionModel,
     schedule: DdimSchedule,
     latent: Float[Tensor, "1 c h w"],
@@ -82,6 +82,7 @@ def _rebuilt(
     *,
     levels: int,
 ) -> Float[Tensor, "1 c h w"]:
+    """What is left of z_0 after inversion through so many levels and denoising from there, with nothing moved."""
     *_, latent = invert(model, schedule, latent, prompt, num_steps=levels, stop=Event())
     for level in range(levels, 0, -1):
         noise = guided_noise(model, schedule, latent, prompt, level=level, guidance_scale=1.0)

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DDIMInverseScheduler, DDIMScheduler, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
+
+from dragdiffusion.engine.ddim import DdimSchedule
+from dragdiffusion.engine.diffusion_model import DiffusionModel
+from dragdiffusion.evaluation.lora_identity import rebuild
 
 from .autoencoder import psnr_db, reconstruction_psnr
 from .scene_batches import held_out
@@ -51,12 +55,10 @@ def model_figures(pipeline: StableDiffusionPipeline, scenes: int) -> dict[str, f
     images, captions = held_out(scenes).images_and_captions(scenes)
     latents = pipeline.vae.encode(images).latent_dist.mean
     words, _ = pipeline.encode_prompt(captions, "cpu", 1, do_classifier_free_guidance=False)
-    returned = round_trip(pipeline, latents, words)
-    decoded = pipeline.vae.decode(returned).sample.clamp(-1, 1)
     return {
         "vae_psnr_db": reconstruction_psnr(pipeline.vae, images),
         "noise_mse": noise_error(pipeline, latents, words),
-        "round_trip_psnr_db": psnr_db(decoded, images),
+        "round_trip_psnr_db": round_trip_psnr(pipeline, images, captions),
     }
 
 
@@ -69,19 +71,32 @@ def noise_error(pipeline: StableDiffusionPipeline, latents: Tensor, words: Tenso
     return float((predicted - noise).square().mean())
 
 
-def round_trip(pipeline: StableDiffusionPipeline, latents: Tensor, words: Tensor) -> Tensor:
-    """DDIM inversion through 35 of 50 steps and back: what an edit that moves nothing costs."""
-    inverse = DDIMInverseScheduler.from_config(pipeline.scheduler.config)
-    forward = DDIMScheduler.from_config(pipeline.scheduler.config)
-    inverse.set_timesteps(STEPS)
-    forward.set_timesteps(STEPS)
-    for timestep in inverse.timesteps[:INVERTED_STEPS]:
-        noise = pipeline.unet(latents, timestep, words).sample
-        latents = inverse.step(noise, timestep, latents).prev_sample
-    for timestep in forward.timesteps[-INVERTED_STEPS:]:
-        noise = pipeline.unet(latents, timestep, words).sample
-        latents = forward.step(noise, timestep, latents).prev_sample
-    return latents
+@torch.no_grad()
+def round_trip_psnr(
+    pipeline: StableDiffusionPipeline,
+    images: Tensor,
+    captions: list[str],
+    *,
+    steps: int = STEPS,
+    inverted_steps: int = INVERTED_STEPS,
+) -> float:
+    """The engine's inversion and its way back, reference-latent control left out: what an edit that moves nothing costs."""
+    model = DiffusionModel.from_pipeline(
+        pipeline, name="judged", family="embedded", device="cpu", dtype=torch.float32
+    )
+    schedule = DdimSchedule.of(model.scheduler_config, num_steps=steps)
+    returned = [
+        rebuild(
+            model,
+            schedule,
+            model.encode(image[None]),
+            model.embed_prompt(text),
+            levels=inverted_steps,
+        )
+        for image, text in zip(images, captions, strict=True)
+    ]
+    decoded = torch.cat([model.decode(latent) for latent in returned]).clamp(-1, 1)
+    return psnr_db(decoded, images)
 
 
 def sample_grid(pipeline: StableDiffusionPipeline, columns: int = 6) -> Image.Image:
