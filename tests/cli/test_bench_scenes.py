@@ -52,3 +52,18 @@ def test_options_reach_the_engine_and_both_reports_are_written(
     assert [case["name"] for case in report["cases"]] == ["000-sun", "001-cloud"]
     page = (folder / "index.html").read_text("utf-8")
     assert all(name in page and name in said for name in ("000-sun", "001-cloud"))
+
+
+@pytest.mark.slow
+def test_the_default_mode_is_as_good_as_documented(tmp_path: Path) -> None:
+    """One drag of each kind; docs/evaluation.md says what is lost where one of its parts does not work."""
+    file = tmp_path / "figures.json"
+
+    _run("--count", 10, "--seed", 2026, "--json", file)
+
+    report = json.loads(file.read_text("utf-8"))
+    assert report["config"]["mode"] == "default"
+    assert report["mean_distance_px"] < 1  # 0.46
+    assert report["success_rate"] >= 0.9  # 1.0
+    assert report["truth_psnr_db"] > 33  # 34.3
+    assert report["outside_mae"] < 3  # 1.5
