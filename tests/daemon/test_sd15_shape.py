@@ -16,6 +16,9 @@ from fakes.running import daemon_environment
 from fakes.sd15_shape import save_sd15_shape
 
 GIB = 1 << 30
+SIDE = (
+    256  # pixels: at 512 a few steps take minutes on a CPU; test_memory counts what they need there
+)
 Edit = Callable[..., tuple[np.ndarray, dict[str, Any]]]
 
 
@@ -30,9 +33,8 @@ def edit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edit]:
     def run(picture: np.ndarray, mask: np.ndarray, **settings: object) -> tuple[np.ndarray, Any]:
         Image.fromarray(picture).save(folder / "in.png")
         Image.fromarray(mask).save(folder / "mask.png")
-        side = len(picture)
-        way = f"{side // 3},{side // 3}:{side // 2},{side // 3 + 9}"
-        arguments = ["edit", "in.png", "--mask", "mask.png", "--point", way, "--whole-image"]
+        arguments = ["edit", "in.png", "--mask", "mask.png", "--whole-image"]
+        arguments += ["--point", "43,43:64,47", "--set", f"working_size={SIDE}"]
         arguments += ["--model", str(model), "--output", "out.png", "--json", "r.json"]
         arguments += ["--set", "lora_batch_size=1"]
         for name, value in settings.items():
@@ -56,15 +58,12 @@ def edit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edit]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
-    ("mode", "side", "lora_steps", "drag_steps", "strength"),
-    [("default", 512, 0, 1, 0.02), ("reference", 256, 1, 2, 0.04)],
+    ("mode", "lora_steps", "drag_steps"), [("default", 0, 2), ("reference", 1, 2)]
 )
-def test_a_few_steps(
-    edit: Edit, mode: str, side: int, lora_steps: int, drag_steps: int, strength: float
-) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    mask = np.zeros((side, side), np.uint8)
-    mask[side // 5 : -side // 5, side // 5 : -side // 5] = 255
+def test_a_few_steps(edit: Edit, mode: str, lora_steps: int, drag_steps: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[25:-25, 25:-25] = 255
 
     edited, report = edit(
         picture,
@@ -72,7 +71,7 @@ def test_a_few_steps(
         mode=mode,
         lora_steps=lora_steps,
         max_drag_steps=drag_steps,
-        inversion_strength=strength,
+        inversion_strength=0.04,
     )
 
     print(mode, report["phase_seconds"], report["peak_memory_bytes"] / GIB)
@@ -80,4 +79,4 @@ def test_a_few_steps(
     assert (edited[mask == 255] != picture[mask == 255]).any()
     assert report["drag_steps"] == drag_steps
     assert report["config"]["mode"] == mode
-    assert report["peak_memory_bytes"] < 10 * GIB
+    assert report["peak_memory_bytes"] < 8 * GIB

@@ -83,6 +83,7 @@ def test_compiled_blocks_change_neither_noise_nor_gradient() -> None:
         return noise, torch.autograd.grad(noise.square().sum(), latent)[0]
 
     plain = noise_and_gradient()
+    torch._dynamo.reset()  # other tests compile the same blocks
     torch._dynamo.utils.counters.clear()
     model.compile()
     with torch.compiler.set_stance(force_backend="aot_eager"):  # all but the C++ compiler
