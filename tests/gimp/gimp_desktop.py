@@ -139,8 +139,9 @@ class Desktop:
         return round(drawn["x"] + x * drawn["zoom"]), round(drawn["y"] + y * drawn["zoom"])
 
     def button(self, label: str) -> None:
-        """Press a button of the dialog by its mnemonic."""
-        self.key(f"alt+{label}")
+        """Press a button of the dialog by its mnemonic: GTK clicks it a quarter of a second later."""
+        self.tool("xdotool", "key", f"alt+{label}")
+        self.settle(0.7, 0.35)
 
     def key(self, *keys: str) -> None:
         """One after the other, each when the one before has had its effect."""
@@ -341,6 +342,8 @@ Gimp.displays_flush()
 """
 
 WATCH = """
+import time
+
 def watch():
     layers = image.get_layers()
     result["layers"] = [layer.get_name() for layer in layers]
