@@ -95,10 +95,9 @@ def in_layer(event: Any, sent: PixelBuffer) -> Any:
     if isinstance(event, Prepared):
         x, y, width, height = event.region
         return Prepared((x + by[0], y + by[1], width, height))
-    if isinstance(event, View):
-        return replace(event, x=event.x + by[0], y=event.y + by[1])
-    if isinstance(event, Result):
-        return replace(event, x=event.x + by[0], y=event.y + by[1])
+    if isinstance(event, (View, Result)):
+        at: Any = event
+        return replace(at, x=at.x + by[0], y=at.y + by[1])
     return event
 
 
