@@ -24,19 +24,28 @@ result["ended"] = values.index(0) == Gimp.PDBStatusType.SUCCESS
 """
 
 
+def wait_until_shown(desktop):
+    """With what is known of the daemon: its window."""
+    window = desktop.wait_for_window(TITLE)
+    wait(lambda: desktop.times("daemon shown"), "the daemon in the window")
+    return window
+
+
 def close(desktop, window):
     desktop.click_in(window, -60, -30)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_running_daemon_and_its_actions(desktop, fake_daemon, set_theme, scheme):
-    set_theme(scheme)
+    if scheme != "dark":  # GIMP's own choice
+        set_theme(scheme)
     desktop.open_gimp(OPEN)
-    window = desktop.wait_for_window(TITLE)
+    window = wait_until_shown(desktop)
     desktop.screenshot(f"daemon-{scheme}.png")
     desktop.key("alt+o")  # Copy log
     desktop.key("alt+u")  # Unload
-    wait(lambda: fake_daemon.asked == ["Unload"], "the unloading")
+    wait(lambda: said(desktop, 1), "the end of the unloading")
+    assert fake_daemon.asked == ["Unload"]
     desktop.key("alt+a")  # Clear cache, which asks
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     desktop.screenshot(f"daemon-clear-{scheme}.png")
@@ -46,7 +55,8 @@ def test_the_running_daemon_and_its_actions(desktop, fake_daemon, set_theme, sch
     desktop.key("alt+a")
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     desktop.key("alt+r")
-    wait(lambda: fake_daemon.asked == ["Unload", "ClearStore"], "the clearing")
+    wait(lambda: said(desktop, 2), "the end of the clearing")
+    assert fake_daemon.asked == ["Unload", "ClearStore"]
     desktop.screenshot(f"daemon-freed-{scheme}.png")
     close(desktop, window)
     assert wait(lambda: desktop.state().get("ended"), "the end")
@@ -70,24 +80,27 @@ def test_it_is_started_restarted_and_asks_before_an_edit_is_lost(gimp, desktop, 
     gimp.endpoint_file.unlink(missing_ok=True)
     command = daemon_program("--busy", "1")
     desktop.open_gimp(OPEN, DRAGDIFFUSION_DAEMON_COMMAND=command)
-    window = desktop.wait_for_window(TITLE)
+    window = wait_until_shown(desktop)
     desktop.screenshot("daemon-none.png")
     place = desktop.place(window)
     assert place["WIDTH"] >= 600 > 2 * place["HEIGHT"]  # no wider nor higher than what it says
     desktop.key("alt+s")  # Start
-    wait(gimp.endpoint_file.exists, "the daemon")
+    wait(lambda: said(desktop, 1), "the end of the start")
     first = pid(gimp)
+    wait(lambda: desktop.times("daemon shown")[-1]["is_running"], "the daemon in the window")
     desktop.screenshot("daemon-started.png")
     desktop.key("alt+r")  # Restart, which asks
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     desktop.screenshot("daemon-busy.png")
     desktop.key("Escape")
     wait(lambda: len(desktop.windows(TITLE)) == 1, "the question's end")
+    assert said(desktop, 2) == ["", ""]
     assert pid(gimp) == first
     desktop.key("alt+r")
     wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
     desktop.key("alt+r")
-    wait(lambda: pid(gimp) != first, "another daemon")
+    wait(lambda: said(desktop, 4), "the end of the restart")
+    assert pid(gimp) != first
     desktop.screenshot("daemon-restarted.png")
     close(desktop, window)
     assert wait(lambda: desktop.state().get("ended"), "the end")
@@ -97,23 +110,23 @@ def test_from_the_drag_dialog(desktop, fake_daemon):
     desktop.open_picture('result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE)')
     dialog = desktop.open_dialog()
     desktop.key("alt+h")
-    window = desktop.wait_for_window(TITLE)
+    window = wait_until_shown(desktop)
     desktop.screenshot("daemon-over-dialog.png")
     desktop.key("alt+u")
-    wait(lambda: fake_daemon.asked == ["Unload"], "the unloading")
+    wait(lambda: said(desktop, 1), "the end of the unloading")
+    assert fake_daemon.asked == ["Unload"]
     close(desktop, window)
     wait(lambda: not desktop.windows(TITLE), "the window's end")
     desktop.press(dialog, "Return")  # the dialog goes on
     wait(lambda: desktop.times("result"), "the result")
 
 
-def test_the_real_daemon_is_started_shown_and_started_anew(gimp, desktop, host_command):
+@pytest.mark.usefixtures("processes")
+def test_the_real_daemon_is_started_shown_and_started_anew(gimp, desktop):
     """Nothing is faked; at the end it hangs."""
     gimp.endpoint_file.unlink(missing_ok=True)
-    command = host_command("-m", "dragdiffusion", "serve", "--device", "cpu")
-    state = str(gimp.folder / "state")
-    desktop.open_gimp(OPEN, DRAGDIFFUSION_DAEMON_COMMAND=command, DRAGDIFFUSION_STATE_FOLDER=state)
-    window = desktop.wait_for_window(TITLE)
+    desktop.open_gimp(OPEN)
+    window = wait_until_shown(desktop)
     try:
         desktop.key("alt+s")
         wait(gimp.endpoint_file.exists, "the daemon")

@@ -228,8 +228,8 @@ class DaemonWindow:
 
     def _end_action(self, error: Optional[BaseException]) -> None:
         self._action = None
-        timing.note("daemon acted", error=str(error or ""))
         self._refresh()
+        timing.note("daemon acted", error=str(error or ""))
         self._look_again()
         if error is not None:
             self._said.set_text("")

@@ -335,7 +335,6 @@ class DragDialog:
     def _show_result(self, done: Any) -> None:
         from plugin.result_strip import ResultStrip
 
-        timing.note("result")
         if self._strip is None:
             self._strip = ResultStrip(self._small, self._choose)
             self._left.pack_start(self._strip.widget, False, False, 0)
@@ -344,6 +343,7 @@ class DragDialog:
         self._status.set_stage(edit_model.summary(done.result), 1.0)
         self._refresh()
         self._view.widget.grab_focus()
+        timing.note("result")
 
     # ---- keys, and the end
 

@@ -270,7 +270,6 @@ class GenerateDialog:
         self._call = None
         self._state = ASKING if self._picture is None else LOOKING
         if self._picture is not None:
-            timing.note("result")
             self._show_picture(self._picture.pixels)
             self._say(
                 _("Drag Edit on its layer starts from how it was made, and so keeps its look."),
@@ -281,6 +280,8 @@ class GenerateDialog:
         else:
             self._say("")
         self._refresh()
+        if self._picture is not None:
+            timing.note("result")
         if error is not None:
             messages.show_error(error, self._dialog)
 
