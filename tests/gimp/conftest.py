@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_gimp import SERVE, RunningGimp
+from running_gimp import SERVE, SERVE_DAEMON, RunningGimp
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE_SCRIPT = ROOT / "install" / "gimp_tree.sh"
@@ -61,6 +61,14 @@ class Gimp:
             "DRAGDIFFUSION_ENDPOINT_FILE": str(self.endpoint_file),
             **changes,
         }
+
+    def host_command(self, *arguments: str) -> str:
+        """A command line for DRAGDIFFUSION_DAEMON_COMMAND that runs this Python, from inside the tree too."""
+        out = [] if self.where == "host" else ["/usr/sbin/chroot", f"/proc/{os.getpid()}/root"]
+        paths = f"{ROOT / 'backend'}:{ROOT / 'protos'}:{ROOT / 'tests'}"
+        # One thread: with more, torch's threads wait for each other where other programs run too.
+        variables = [f"PYTHONPATH={paths}", "OMP_NUM_THREADS=1", "DRAGDIFFUSION_STORE_BYTES=0"]
+        return " ".join([*out, "env", *variables, sys.executable, *arguments])
 
     def make_script(self, *parts: str) -> str:
         """A script of these parts, with inside_gimp's names in reach and a dictionary `result` that comes back."""
@@ -171,33 +179,20 @@ def processes(gimp: Gimp) -> None:
 
 @pytest.fixture(scope="session")
 def host_command(gimp: Gimp, processes: None) -> Any:
-    """Makes a command line for DRAGDIFFUSION_DAEMON_COMMAND that runs this Python, from inside the tree too."""
+    """Gimp.host_command, where it can be run."""
     del processes
-
-    def make(*arguments: str) -> str:
-        out = [] if gimp.where == "host" else ["/usr/sbin/chroot", f"/proc/{os.getpid()}/root"]
-        paths = f"{ROOT / 'backend'}:{ROOT / 'protos'}:{ROOT / 'tests'}"
-        # One thread: with more, torch's threads wait for each other where other programs run too.
-        variables = [f"PYTHONPATH={paths}", "OMP_NUM_THREADS=1", "DRAGDIFFUSION_STORE_BYTES=0"]
-        python = ["env", *variables, sys.executable]
-        return " ".join([*out, *python, *arguments])
-
-    return make
+    return gimp.host_command
 
 
 @pytest.fixture
 def real_daemon(gimp: Gimp, host_command: Any) -> Iterator[str]:
-    """The command by which the plug-in starts the daemon with the embedded model."""
-    from dragdiffusion.models import catalogue
-
-    if not catalogue.is_available(catalogue.resolve(catalogue.EMBEDDED)):
-        pytest.skip("the embedded model is not in this checkout")
+    """The command by which the plug-in starts the daemon."""
     yield from _real_daemon(gimp, host_command)
 
 
 @pytest.fixture(scope="module")
-def daemon_command(gimp: Gimp, host_command: Any) -> Iterator[str]:
-    """The same for all tests of a file, without any model."""
+def one_real_daemon(gimp: Gimp, host_command: Any) -> Iterator[str]:
+    """The same, and one daemon for all tests of a file."""
     yield from _real_daemon(gimp, host_command)
 
 
@@ -205,7 +200,7 @@ def _real_daemon(gimp: Gimp, host_command: Any) -> Iterator[str]:
     from dragdiffusion.daemon import endpoint as endpoints
 
     gimp.endpoint_file.unlink(missing_ok=True)
-    yield host_command("-m", "dragdiffusion", "serve", "--device", "cpu")
+    yield host_command(*SERVE_DAEMON)
     endpoint = endpoints.read(gimp.endpoint_file)
     if endpoint is not None:
         os.kill(endpoint.pid, signal.SIGTERM)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+SERVE_DAEMON = ("-m", "dragdiffusion", "serve", "--device", "cpu")
 SERVE = Path(__file__).with_name("serve.py")
 
 

@@ -43,10 +43,10 @@ def run(script):
 
 
 def clear_away():
-    first = getattr(Gimp, "first_display", 1)
-    for number in range(first, first + 30):
+    last = getattr(Gimp, "last_display", 0)
+    for number in range(1, last + 30):
         if Gimp.Display.id_is_valid(number):
-            Gimp.first_display = number + 1
+            Gimp.last_display = max(number, last)
             Gimp.Display.get_by_id(number).delete()
     for image in Gimp.get_images():
         image.delete()

@@ -154,7 +154,7 @@ def test_it_opens_at_once_on_a_large_layer(gimp, desktop, fake_daemon):
             assert "/libgegl-" in libraries(gimp)
             assert "/gegl-0.4/" not in libraries(gimp)  # none of its operations
         desktop.press(dialog, "Escape")
-        wait(lambda: not desktop.windows("^Drag Edit$"), "the end")
+    wait(lambda: desktop.state().get("done"), "the end")
     paints = [told["seconds"] for told in desktop.times("first paint")]
     used = [told["cpu_seconds"] for told in desktop.times("first paint")]
     reads = [told["seconds"] for told in desktop.times("pixels read")]

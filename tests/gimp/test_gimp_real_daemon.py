@@ -40,12 +40,12 @@ DRAG = """
 
 
 @pytest.fixture(scope="module")
-def told(gimp, daemon_command):
+def told(gimp, one_real_daemon):
     return gimp.batch(
         f"MORE = {{'model': {str(TINY)!r}}}",
         DRAG,
         timeout=300,
-        DRAGDIFFUSION_DAEMON_COMMAND=daemon_command,
+        DRAGDIFFUSION_DAEMON_COMMAND=one_real_daemon,
     )
 
 
