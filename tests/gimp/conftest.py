@@ -50,6 +50,11 @@ class Gimp:
     def endpoint_file(self) -> Path:
         return self.folder / "endpoint.json"
 
+    @property
+    def preferences(self) -> Path:
+        """What a GIMP starts with; the gimprc in its profile it writes anew now and then."""
+        return self.folder / "preferences"
+
     def command(self, *command: str | Path) -> list[str]:
         where = "/" if self.where == "host" else self.where
         return [str(part) for part in (TREE_SCRIPT, "--run", where, *command)]
@@ -144,7 +149,7 @@ def _make_profile(gimp: Gimp) -> None:
         gimp.command("gimp-console", "--version"), capture_output=True, text=True, check=True
     )
     version = told.stdout.split()[-1]
-    (profile / "gimprc").write_text(
+    gimp.preferences.write_text(
         f'(plug-in-path "{plug_ins}")\n(check-updates no)\n(color-profile-policy keep)\n'
         f'(temp-path "{temporary}")\n(swap-path "{temporary}")\n'
         f'(show-welcome-dialog no)\n(config-version "{version}")\n',
@@ -224,7 +229,8 @@ def desktop(screen: Any) -> Iterator[Any]:
 @pytest.fixture
 def set_theme(gimp: Gimp) -> Iterator[Any]:
     """`set_theme("light")`, before GIMP is opened."""
-    file = gimp.folder / "profile" / "gimprc"
-    before = file.read_text(encoding="utf-8")
-    yield lambda scheme: file.write_text(f"{before}(theme-color-scheme {scheme})\n", "utf-8")
-    file.write_text(before, encoding="utf-8")
+    before = gimp.preferences.read_text(encoding="utf-8")
+    yield lambda scheme: gimp.preferences.write_text(
+        f"{before}(theme-color-scheme {scheme})\n", encoding="utf-8"
+    )
+    gimp.preferences.write_text(before, encoding="utf-8")

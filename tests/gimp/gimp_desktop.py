@@ -109,7 +109,7 @@ class Desktop:
 
     def open_picture(self, *script: str, **environment: str) -> None:
         """GIMP with the picture; after the script it tells what becomes of it."""
-        make_picture(self.gimp.folder / "picture.png")
+        make_picture(self.gimp.folder / "picture.rgb")
         self.open_gimp(PICTURE, *script, WATCH, **environment)
 
     @property
@@ -293,14 +293,13 @@ def wait(probe: Callable[[], Any], what: str, seconds: float = 60) -> Any:
 @contextmanager
 def language(gimp: Any, code: str, scheme: str = "dark") -> Iterator[None]:
     """And the theme's colours, as chosen in GIMP's preferences."""
-    gimprc = gimp.folder / "profile" / "gimprc"
-    usual = gimprc.read_text(encoding="utf-8")
+    usual = gimp.preferences.read_text(encoding="utf-8")
     chosen = f'(language "{code}")\n(theme-color-scheme {scheme})\n'
-    gimprc.write_text(usual + chosen, encoding="utf-8")
+    gimp.preferences.write_text(usual + chosen, encoding="utf-8")
     try:
         yield
     finally:
-        gimprc.write_text(usual, encoding="utf-8")
+        gimp.preferences.write_text(usual, encoding="utf-8")
         (gimp.folder / "profile" / "pluginrc").unlink(
             missing_ok=True
         )  # has the menu in that language
@@ -334,9 +333,15 @@ def _is_free(display: int) -> bool:
 PICTURE = """
 import time
 from gi.repository import Gio
-image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(sys.path[0] + "/picture.png"))
-layer = image.get_layers()[0]
-layer.set_name("Landscape")
+image = new_image(512, 512)
+image.set_file(Gio.File.new_for_path(sys.path[0] + "/picture.xcf"))
+layer = Gimp.Layer.new(image, "Landscape", 512, 512, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
+buffer = layer.get_buffer()
+buffer.set(Gegl.Rectangle.new(0, 0, 512, 512), "R'G'B' u8", Path(sys.path[0] + "/picture.rgb").read_bytes())
+buffer.flush()
+del buffer
+image.insert_layer(layer, None, 0)
+image.clean_all()
 new_path(image, [(259, 124), (370, 104)], name="Sun").set_visible(True)
 Gimp.context_set_feather(True)
 Gimp.context_set_feather_radius(10, 10)
@@ -380,10 +385,11 @@ while not Path(sys.path[0] + "/stop").exists():   # what was opened is not clear
 
 
 def make_picture(path: Path) -> None:
+    """Its bytes alone: to start a plug-in that reads a file would take GIMP longer."""
     if path.exists():
         return
     from dragdiffusion.evaluation import scenes
 
     landscape = scenes.render(scenes.sample(scenes.FIRST_HELD_OUT_SEED + 1, "landscape"))
     picture = Image.fromarray(landscape.image_bytes).resize((512, 512), Image.Resampling.BICUBIC)
-    picture.save(path)
+    path.write_bytes(picture.tobytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -28,8 +29,7 @@ class RunningGimp:
 
     def begin(self, script: str, **variables: str) -> None:
         """Run this script; in the GIMP that is there, if that has these variables and preferences."""
-        gimprc = self._gimp.folder / "profile" / "gimprc"
-        kind = variables, gimprc.read_text(encoding="utf-8")
+        kind = variables, self._gimp.preferences.read_text(encoding="utf-8")
         if not self.is_idle or kind != self._kind:
             self.close()
             self._open(variables)
@@ -80,6 +80,7 @@ class RunningGimp:
     def _open(self, variables: dict[str, str]) -> None:
         for file in (self._order, self._done):
             file.unlink(missing_ok=True)
+        shutil.copy(self._gimp.preferences, self._gimp.folder / "profile" / "gimprc")
         told = [f"{name}={value}" for name, value in variables.items()]
         serve = f"exec(open({str(self._gimp.folder / SERVE.name)!r}).read())"
         batch = [

@@ -209,7 +209,7 @@ opened.run()
 
 def test_the_first_frame_is_on_the_screen_before_anything_else_begins(gimp, desktop, fake_daemon):
     """The picture, then the settings; and what comes later moves nothing."""
-    make_picture(gimp.folder / "picture.png")
+    make_picture(gimp.folder / "picture.rgb")
     shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
     desktop.open_gimp("from widgets import *", PICTURE, OPENING)
     for part in ("picture", "settings"):
@@ -397,26 +397,21 @@ def test_presets_are_saved_loaded_and_removed(gimp, desktop, fake_daemon):
     wait(lambda: json.loads(file.read_text(encoding="utf-8"))["presets"] == {}, "the removal")
 
 
-def test_a_screen_of_twice_the_density_and_a_light_theme(gimp, fake_daemon):
-    gimprc = gimp.folder / "profile" / "gimprc"
-    usual = gimprc.read_text(encoding="utf-8")
-    gimprc.write_text(usual + "(theme-color-scheme light)\n", encoding="utf-8")
-    try:
-        for desktop in open_screen(gimp, "2400x1600"):
-            desktop.open_picture(WITHOUT_PATH, ASK, GDK_SCALE="2")
-            dialog = desktop.open_dialog()
-            drawn = desktop.times("drawn")[-1]
+def test_a_screen_of_twice_the_density_and_a_light_theme(gimp, fake_daemon, set_theme):
+    set_theme("light")
+    for desktop in open_screen(gimp, "2400x1600"):
+        desktop.open_picture(WITHOUT_PATH, ASK, GDK_SCALE="2")
+        dialog = desktop.open_dialog()
+        drawn = desktop.times("drawn")[-1]
 
-            def at(x, y, drawn=drawn):
-                """The screen counts its own pixels, GTK half as many."""
-                return tuple(
-                    round(2 * (drawn[axis] + value * drawn["zoom"]))
-                    for axis, value in (("x", x), ("y", y))
-                )
+        def at(x, y, drawn=drawn):
+            """The screen counts its own pixels, GTK half as many."""
+            return tuple(
+                round(2 * (drawn[axis] + value * drawn["zoom"]))
+                for axis, value in (("x", x), ("y", y))
+            )
 
-            desktop.pull(at(259, 124), at(370, 104))
-            desktop.screenshot("dense-light.png")
-            (way,) = trajectories(drag_and_insert(desktop, dialog, fake_daemon))
-            assert way == [pytest.approx(point, abs=1) for point in [(259, 124), (370, 104)]]
-    finally:
-        gimprc.write_text(usual, encoding="utf-8")
+        desktop.pull(at(259, 124), at(370, 104))
+        desktop.screenshot("dense-light.png")
+        (way,) = trajectories(drag_and_insert(desktop, dialog, fake_daemon))
+        assert way == [pytest.approx(point, abs=1) for point in [(259, 124), (370, 104)]]

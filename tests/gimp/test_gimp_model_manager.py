@@ -86,31 +86,6 @@ def test_download_cancel_resume_verify_repair_and_use(desktop, fake_daemon):
     assert fake_daemon.requests[-1].preparation.model == "embedded"
 
 
-def test_remove_asks_and_the_choice_falls_back_to_the_default(desktop, fake_daemon, set_theme):
-    set_theme("light")
-    list(fake_daemon.DownloadModel(_Request("sd15"), _Context()))
-    dialog, window = open_models(desktop, model="sd15")
-    wait_for_state(desktop, "ready")
-    desktop.screenshot("models-light.png")
-    desktop.click_in(window, *THIRD)  # Remove …
-    wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
-    desktop.screenshot("models-remove.png")
-    desktop.key("Escape")
-    wait(lambda: len(desktop.windows(TITLE)) == 1, "the question's end")
-    assert "RemoveModel sd15" not in fake_daemon.asked
-    desktop.click_in(window, *THIRD)
-    wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
-    desktop.key("alt+r")
-    wait_for_state(desktop, "absent")
-    wait(lambda: choice(desktop) == ["embedded"], "the choice")
-    desktop.screenshot("models-removed.png")
-    desktop.click_in(window, -50, -30)
-    wait(lambda: not desktop.windows(TITLE), "the window's end")
-    desktop.press(dialog, "alt+d")
-    wait(lambda: fake_daemon.requests, "the drag")
-    assert fake_daemon.requests[-1].preparation.model == ""
-
-
 def test_another_model_a_refusal_and_closing_while_it_downloads(desktop, fake_daemon):
     _dialog, window = open_models(desktop)
     wait_for_state(desktop, "absent")
@@ -197,3 +172,28 @@ class _Context:
 
     def is_active(self):
         return True
+
+
+def test_remove_asks_and_the_choice_falls_back_to_the_default(desktop, fake_daemon, set_theme):
+    set_theme("light")
+    list(fake_daemon.DownloadModel(_Request("sd15"), _Context()))
+    dialog, window = open_models(desktop, model="sd15")
+    wait_for_state(desktop, "ready")
+    desktop.screenshot("models-light.png")
+    desktop.click_in(window, *THIRD)  # Remove …
+    wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
+    desktop.screenshot("models-remove.png")
+    desktop.key("Escape")
+    wait(lambda: len(desktop.windows(TITLE)) == 1, "the question's end")
+    assert "RemoveModel sd15" not in fake_daemon.asked
+    desktop.click_in(window, *THIRD)
+    wait(lambda: len(desktop.windows(TITLE)) == 2, "the question")
+    desktop.key("alt+r")
+    wait_for_state(desktop, "absent")
+    wait(lambda: choice(desktop) == ["embedded"], "the choice")
+    desktop.screenshot("models-removed.png")
+    desktop.click_in(window, -50, -30)
+    wait(lambda: not desktop.windows(TITLE), "the window's end")
+    desktop.press(dialog, "alt+d")
+    wait(lambda: fake_daemon.requests, "the drag")
+    assert fake_daemon.requests[-1].preparation.model == ""

@@ -524,6 +524,19 @@ def test_a_daemon_that_dies_in_the_middle(gimp, fake_daemon):
     assert told["unchanged"]
 
 
+def test_the_plug_in_starts_the_daemon(gimp, host_command):
+    gimp.endpoint_file.unlink(missing_ok=True)
+    told = gimp.batch(
+        PREPARE,
+        'result["call"] = call(image, [layer])',
+        DRAGDIFFUSION_DAEMON_COMMAND=host_command(fake_daemon_module.__file__),
+    )
+    assert told["call"] == ["SUCCESS", ""]
+    daemon = json.loads(gimp.endpoint_file.read_text(encoding="utf-8"))
+    os.kill(daemon["pid"], signal.SIGTERM)
+    gimp.endpoint_file.unlink()
+
+
 def test_a_daemon_that_hangs_is_told(gimp, host_command):
     gimp.endpoint_file.unlink(missing_ok=True)
     told = gimp.batch(
@@ -611,19 +624,6 @@ def test_a_defect_is_told_under_the_name_of_what_failed(gimp):
         assert sentence == (
             f"“{name}” failed, the image is as it was: ValueError('No closing quotation')"
         )
-
-
-def test_the_plug_in_starts_the_daemon(gimp, host_command):
-    gimp.endpoint_file.unlink(missing_ok=True)
-    told = gimp.batch(
-        PREPARE,
-        'result["call"] = call(image, [layer])',
-        DRAGDIFFUSION_DAEMON_COMMAND=host_command(fake_daemon_module.__file__),
-    )
-    assert told["call"] == ["SUCCESS", ""]
-    daemon = json.loads(gimp.endpoint_file.read_text(encoding="utf-8"))
-    os.kill(daemon["pid"], signal.SIGTERM)
-    gimp.endpoint_file.unlink()
 
 
 def test_a_daemon_that_cannot_start_tells_its_last_words(gimp, host_command):
