@@ -56,6 +56,7 @@ def steps():
     tell("at a result", window)
     GLib.idle_add(opened._show_daemon)
     yield lambda: len(access_keys(top_window())) == 5  # it has been asked
+    yield pause(0.5)
     tell("daemon", top_window())
     top_window().response(Gtk.ResponseType.CLOSE)
     yield pause(0.5)
