@@ -200,7 +200,7 @@ def _outline(value: Any) -> Any:
         return torch.Tensor, value.shape, value.stride(), value.dtype
     if isinstance(value, (list, tuple)):
         return tuple([_outline(each) for each in value])
-    return type(value), value  # 1, 1.0 and True are one key
+    return type(value), value  # else 1, 1.0 and True would be one key
 
 
 def _empty(outline: tuple[Any, ...]) -> Any:
