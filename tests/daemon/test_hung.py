@@ -24,6 +24,12 @@ from fakes.running import ROOT, RunningDaemon, StartDaemon, preparation, wait_un
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 
+@pytest.fixture(autouse=True)
+def _less_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second for an answer, where the commands run in this process."""
+    monkeypatch.setattr(launch.find_daemon, "__defaults__", (1.0,))
+
+
 def hang(running: RunningDaemon) -> RunningDaemon:
     os.kill(running.process.pid, signal.SIGSTOP)
     return running
@@ -67,7 +73,7 @@ def test_one_that_is_only_busy_is_stopped_without_force(
     start_daemon: StartDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     running = hang(start_daemon())
-    goes_on = threading.Timer(8, os.kill, (running.process.pid, signal.SIGCONT))
+    goes_on = threading.Timer(3, os.kill, (running.process.pid, signal.SIGCONT))
     goes_on.start()
     stop_here(running, monkeypatch, 30)
     goes_on.join()
@@ -133,7 +139,7 @@ def test_a_drag_ends_where_it_hangs_not_where_it_is_quiet(
         (name, 6_000 if name.endswith("_ms") else value) for name, value in connection._OPTIONS
     )
     monkeypatch.setattr(connection, "_OPTIONS", sooner)
-    running = start_daemon(step_seconds=40)  # six looks
+    running = start_daemon(step_seconds=25)  # four looks
     with running.connect() as daemon:
         events = daemon.drag(rpc.DragRequest(preparation=preparation(daemon.upload(image))))
         stages = (event.progress.stage for event in events)

@@ -16,9 +16,7 @@ from fakes.running import daemon_environment
 from fakes.sd15_shape import save_sd15_shape
 
 GIB = 1 << 30
-SIDE = (
-    256  # pixels: at 512 a few steps take minutes on a CPU; test_memory counts what they need there
-)
+SIDE = 64  # pixels: at 512 a few steps take minutes; test_memory counts what they need there
 Edit = Callable[..., tuple[np.ndarray, dict[str, Any]]]
 
 
@@ -34,7 +32,7 @@ def edit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edit]:
         Image.fromarray(picture).save(folder / "in.png")
         Image.fromarray(mask).save(folder / "mask.png")
         arguments = ["edit", "in.png", "--mask", "mask.png", "--whole-image"]
-        arguments += ["--point", "43,43:64,47", "--set", f"working_size={SIDE}"]
+        arguments += ["--point", "11,11:16,12", "--set", f"working_size={SIDE}"]
         arguments += ["--model", str(model), "--output", "out.png", "--json", "r.json"]
         arguments += ["--set", "lora_batch_size=1"]
         for name, value in settings.items():
@@ -63,7 +61,7 @@ def edit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edit]:
 def test_a_few_steps(edit: Edit, mode: str, lora_steps: int, drag_steps: int) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     mask = np.zeros((SIDE, SIDE), np.uint8)
-    mask[25:-25, 25:-25] = 255
+    mask[6:-6, 6:-6] = 255
 
     edited, report = edit(
         picture,
@@ -79,4 +77,4 @@ def test_a_few_steps(edit: Edit, mode: str, lora_steps: int, drag_steps: int) ->
     assert (edited[mask == 255] != picture[mask == 255]).any()
     assert report["drag_steps"] == drag_steps
     assert report["config"]["mode"] == mode
-    assert report["peak_memory_bytes"] < 8 * GIB
+    assert report["peak_memory_bytes"] < 7.5 * GIB  # 6.0, while it is loaded

@@ -28,9 +28,9 @@ TINY = Path(__file__).parents[1] / "parity" / "data" / "model"
 
 
 @contextmanager
-def daemon(folder: Path, *arguments: str, **settings: object) -> Iterator[Connection]:
+def daemon(folder: Path, **settings: object) -> Iterator[Connection]:
     environment = daemon_environment(folder, default_model=TINY, device="cpu", **settings)
-    command = [sys.executable, "-m", "fakes.short_of_memory", *arguments]
+    command = [sys.executable, "-m", "fakes.short_of_memory"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     file = folder / "endpoint.json"
     wait_until(lambda: endpoints.read(file), seconds=60)
@@ -44,27 +44,27 @@ def daemon(folder: Path, *arguments: str, **settings: object) -> Iterator[Connec
         process.wait(timeout=30)
 
 
-def drag_request(connection: Connection, image: Pixels) -> rpc.DragRequest:
-    request = preparation(connection.upload(image), lora_steps=1)
+def drag_request(connection: Connection, image: Pixels, prompt: str = "") -> rpc.DragRequest:
+    request = preparation(connection.upload(image), lora_steps=1, prompt=prompt)
     request.hyper_parameters.working_size = 64
     return rpc.DragRequest(preparation=request)
 
 
-def test_the_edit_is_done_at_the_second_try(tmp_path: Path, image: Pixels) -> None:
+def test_the_edit_is_done_at_the_second_try_or_it_is_explained_and_all_is_freed(
+    tmp_path: Path, image: Pixels
+) -> None:
     with daemon(tmp_path) as connection:
         events = list(connection.drag(drag_request(connection, image)))
-        log = Path(connection.status().log_file).read_text()
+        status = connection.status()
+        log = Path(status.log_file).read_text()
+        assert status.prepared_images == 1
+        with pytest.raises(DaemonError, match=r"GiB needed, \d+\.\d GiB available") as raised:
+            list(connection.drag(drag_request(connection, image, "hopeless")))
+        status = connection.status()
     header = next(e.edited_image for e in events if e.HasField("edited_image"))
     assert "activations are computed twice" in header.run.memory_plan
     assert log.count("It is tried once more, in less memory.") == 1
     assert "GiB needed" in log
-
-
-def test_what_cannot_be_done_is_explained_and_all_is_freed(tmp_path: Path, image: Pixels) -> None:
-    with daemon(tmp_path, "--hopeless") as connection:
-        with pytest.raises(DaemonError, match=r"GiB needed, \d+\.\d GiB available") as raised:
-            list(connection.drag(drag_request(connection, image)))
-        status = connection.status()
     assert raised.value.code.name == "RESOURCE_EXHAUSTED"
     assert (status.loaded_model, status.prepared_images) == ("", 0)
 

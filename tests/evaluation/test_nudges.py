@@ -1,9 +1,10 @@
 """A short drag reshapes its part where the model finds the part moved as a whole odd, and only there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from math import ceil
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import torch
 
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, drain, to_request
 from dragdiffusion.engine import images, moved_parts
+from dragdiffusion.engine.drag_types import DragRequest
+from dragdiffusion.engine.editor import EditSession
 from dragdiffusion.engine.plausibility import prediction_error
 from dragdiffusion.evaluation.edits import ByteImage
 from dragdiffusion.evaluation.scene_cases import DragCase, make_cases
@@ -20,13 +23,27 @@ Edit = Callable[..., tuple[ByteImage, int]]
 
 
 @pytest.fixture(scope="module")
-def engine() -> BenchEngine:
-    return BenchEngine(EngineOrder())
+def engine() -> Iterator[BenchEngine]:
+    """Prepares an image once, as the daemon does."""
+    engine = BenchEngine(EngineOrder())
+    prepare, sessions = engine.torch_engine.open_session, {}
+
+    def open_session(
+        model: Any, request: DragRequest, *, stop: Event
+    ) -> Generator[Any, None, EditSession]:
+        key = engine.torch_engine.session_key(model.name, request)
+        if key not in sessions:
+            sessions[key] = yield from prepare(model, request, stop=stop)
+        return sessions[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine.torch_engine, "open_session", open_session)
+        yield engine
 
 
 @pytest.fixture(scope="module")
 def edit(engine: BenchEngine) -> Edit:
-    """`edit(case)`: the picture and the number of the UNet's passes; no edit is made twice."""
+    """`edit(case)`: the picture and the number of the UNet's passes once it is prepared; no edit is made twice."""
     passes: list[int] = []
     engine.model.unet.register_forward_hook(lambda *_: passes.append(1))
 
@@ -37,6 +54,7 @@ def edit(engine: BenchEngine) -> Edit:
         drag = _case(case)
         pairs = ((drag.point_pairs[0][0], target or drag.point_pairs[0][1]),)
         request = to_request(drag.image, drag.mask, pairs, drag.caption, engine.config)
+        drain(engine.torch_engine.open_session(engine.model, request, stop=Event()))
         passes.clear()
         with pytest.MonkeyPatch.context() as patched:
             if as_a_whole:

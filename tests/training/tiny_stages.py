@@ -12,20 +12,22 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 
-from dragdiffusion.training import stage, unet
+from dragdiffusion.training import scene_workers, stage, unet
 from dragdiffusion.training.decoder import DecoderRecipe, train_decoder
 from dragdiffusion.training.denoiser import UnetRecipe
 from dragdiffusion.training.machine import Machine
 from dragdiffusion.training.run import load_checkpoint
-from dragdiffusion.training.scene_workers import CHUNK
 from dragdiffusion.training.tokenizer import train_tokenizer
 from dragdiffusion.training.unet import train_unet
 from dragdiffusion.training.vae import VaeRecipe, train_vae
 
 FOREVER, NO_TIME = 1e9, 1e-9  # minutes
+CHUNK = 8
 VAE = VaeRecipe(channels=(8, 8, 8), batch_size=2)
 UNET = UnetRecipe(
     channels=(16, 16),
@@ -38,6 +40,15 @@ UNET = UnetRecipe(
     bank_capacity=8,
 )
 DECODER = DecoderRecipe(batch_size=2)
+
+
+def _encode_in_full(vae: AutoencoderKL, images: torch.Tensor, **options: Any) -> Any:
+    """What no gradient needs; the stages themselves compute in bfloat16, twenty times as long on a CPU that does not know it."""
+    with torch.autocast("cpu", enabled=torch.is_grad_enabled()):
+        return _encode(vae, images, **options)
+
+
+_encode = AutoencoderKL.encode
 
 
 def _state(work: Path, name: str) -> dict[str, object]:
@@ -57,7 +68,7 @@ def _alone(work: Path, start: Path) -> dict[str, object]:
     """The same stages as on a card: one process, and two that render its scenes."""
     machine = Machine(workers=2, channels_last=True, half_norms=True)
     recipe = replace(UNET, bank_start=CHUNK, bank_capacity=2 * CHUNK)
-    results: dict[str, object] = {}
+    results: dict[str, object] = {"chunk": CHUNK}
     train_unet(work, FOREVER, recipe=recipe, machine=machine, step_limit=2, start=start)
     results["unet_alone"] = _state(work, "unet")
     train_unet(work, NO_TIME, recipe=recipe, machine=machine, start=start)
@@ -97,5 +108,7 @@ def main(work: Path) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    stage.HANDED_OVER, unet.HELD_OUT = 1, 8
+    AutoencoderKL.encode = _encode_in_full
+    scene_workers.CHUNK = stage.CHUNK = CHUNK
+    stage.HANDED_OVER, unet.HELD_OUT = 1, 4
     main(Path(sys.argv[1]))

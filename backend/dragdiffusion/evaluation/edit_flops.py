@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from dragdiffusion.engine import editor
 from dragdiffusion.engine.config import DragConfig
@@ -66,7 +66,7 @@ def count_edit(model: DiffusionModel, request: DragRequest) -> EditFlops:
     short = replace(request, config=_shortened(request.config), preview_every=0)
     skeleton, stop = _on_meta(model), Event()
     counted: dict[str, int] = {}
-    with _Counter() as counter, _NoValues():
+    with _Counter() as counter:
         session = _note(editor.open_session(skeleton, short, stop=stop), counter, counted)
         _note(editor.drag(session, short, stop=stop), counter, counted)
     return EditFlops(counted, _steps(request.config))
@@ -139,28 +139,12 @@ def _on_meta(model: DiffusionModel) -> DiffusionModel:
     )
 
 
-class _Everything:
-    """In place of PyTorch's tracker of modules, which refuses gradients of leaves (torch 2.13)."""
-
-    parents = frozenset({"Global"})
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-class _Counter(FlopCounterMode):
-    def __init__(self) -> None:
-        super().__init__(display=False)
-        self.mod_tracker = _Everything()  # type: ignore[assignment]
-
-    @property
-    def total(self) -> int:
-        return self.get_total_flops()
-
-
-class _NoValues(TorchDispatchMode):
+class _Counter(TorchDispatchMode):
     """Whoever asks for a value of a tensor that has none is given zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -172,9 +156,69 @@ class _NoValues(TorchDispatchMode):
                 return 0
             if func is torch.ops.aten._to_copy.default and _leaves(asked, kwargs):
                 return torch.zeros(asked.shape, dtype=kwargs.get("dtype") or asked.dtype)
-        return func(*args, **kwargs)
+        result = known_result(func, args, kwargs)
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.total += count(*args, **kwargs, out_val=result)
+        return result
 
 
 def _leaves(asked: torch.Tensor, kwargs: dict[str, Any]) -> bool:
     device = kwargs.get("device")
     return device is not None and torch.device(device).type != asked.device.type
+
+
+_known: dict[Any, tuple[Any, ...]] = {}
+
+
+def known_result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """On tensors without values, what the operation gave for such shapes: what that is, PyTorch takes long to find out in Python."""
+    if func.is_view or func._schema.is_mutable:
+        return func(*args, **kwargs)
+    try:
+        operation = func, _outline(args), _outline(tuple(kwargs.items()))
+    except _HasValues:
+        return func(*args, **kwargs)
+    if operation in _known:
+        results = tuple([_empty(each) for each in _known[operation]])
+        return results if len(results) > 1 else results[0]
+    result = func(*args, **kwargs)
+    results = result if isinstance(result, tuple) else (result,)
+    if all(_is_of_its_own(each, args) for each in results):
+        _known[operation] = tuple(map(_outline, results))
+    return result
+
+
+class _HasValues(Exception):
+    """What an operation gives may depend on them."""
+
+
+def _outline(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        if not value.is_meta:
+            raise _HasValues
+        return torch.Tensor, value.shape, value.stride(), value.dtype
+    if isinstance(value, (list, tuple)):
+        return tuple([_outline(each) for each in value])
+    return type(value), value  # else 1, 1.0 and True would be one key
+
+
+def _empty(outline: tuple[Any, ...]) -> Any:
+    """The tensor; or none."""
+    if outline[0] is not torch.Tensor:
+        return None
+    _, shape, stride, dtype = outline
+    return torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+
+
+def _is_of_its_own(result: Any, args: tuple[Any, ...]) -> bool:
+    """A tensor of which `_empty` makes the like: not an argument nor a part of one; or none."""
+    if not isinstance(result, torch.Tensor):
+        return result is None
+    given = {each.untyped_storage()._cdata for each in args if isinstance(each, torch.Tensor)}
+    storage = result.untyped_storage()
+    return (
+        result.is_meta
+        and storage._cdata not in given
+        and storage.nbytes() == _empty(_outline(result)).untyped_storage().nbytes()
+    )
