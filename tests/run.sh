@@ -23,7 +23,7 @@ if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
 fi
 "$python" -c 'import torch, diffusers, transformers; print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, transformers {transformers.__version__}")'
 export PATH="$PWD/.venv/bin:$PATH"
-# One thread in each of the two processes that test; waiting threads that spin for long starve everything else on a busy machine.
+# One thread in each of the processes that test; waiting threads that spin for long starve everything else on a busy machine.
 export OMP_NUM_THREADS=1 GOMP_SPINCOUNT=10000
 
 step "format, lint, types, import contracts"
@@ -46,4 +46,4 @@ elif [ -z "$(bash install/gimp_tree.sh --where)" ]; then
 fi
 
 step "tests"
-python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
+python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder "$@"
