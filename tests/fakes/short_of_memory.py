@@ -3,8 +3,7 @@
     python -m fakes.short_of_memory
 
 A pass of the UNet that keeps its activations for a backward pass fails as torch fails on a full graphics card; one that
-computes them twice fits, unless the prompt is
-"hopeless".
+computes them twice fits, unless the prompt is "hopeless".
 """
 
 from __future__ import annotations
