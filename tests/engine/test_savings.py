@@ -103,25 +103,35 @@ def test_the_picture_is_the_same_without_savings() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("alone", "one_thread")
 @pytest.mark.parametrize(
-    ("make", "levels", "drag_steps", "at_least"),
+    ("make", "size", "levels", "drag_steps", "times", "at_least"),
     [  # the paper's 35 levels and 80 steps, about in proportion
         # A third of the embedded model's time is the start of its thousand small operations.
-        pytest.param(_embedded, 4, 10, 1.5, id="embedded"),
-        pytest.param(_of_the_shape_of_sd15, 1, 2, 2.0, id="sd15-shape"),
+        pytest.param(_embedded, 128, 4, 10, 2, 1.5, id="embedded"),
+        pytest.param(_of_the_shape_of_sd15, 64, 1, 2, 1, 2.0, id="sd15-shape"),
     ],
 )
 def test_a_second_edit_is_that_much_faster_than_without_savings(
-    make: Callable[[], DiffusionModel], levels: int, drag_steps: int, at_least: float
+    make: Callable[[], DiffusionModel],
+    size: int,
+    levels: int,
+    drag_steps: int,
+    times: int,
+    at_least: float,
 ) -> None:
+    """Of several times the shortest counts: other processes want the processor's caches too."""
     model = make()
-    request = _request(_config(model, size=128, levels=levels, drag_steps=drag_steps))
+    request = _request(_config(model, size=size, levels=levels, drag_steps=drag_steps))
     session = run(editor.open_session(model, request, stop=Event()))
 
-    began = process_time()
-    edited = run(editor.drag(session, request, stop=Event()))
-    between = process_time()
-    unsaved = _edit_without_savings(model, session, request)
-    ratio = (process_time() - between) / (between - began)
+    with_savings, without = [], []
+    for _ in range(times):
+        began = process_time()
+        edited = run(editor.drag(session, request, stop=Event()))
+        between = process_time()
+        unsaved = _edit_without_savings(model, session, request)
+        with_savings.append(between - began)
+        without.append(process_time() - between)
+    ratio = min(without) / min(with_savings)
     print(f"second edit: {ratio:.2f} times as fast as without savings")
 
     assert edited.drag_steps == unsaved.drag_steps == drag_steps
