@@ -18,6 +18,7 @@ import pytest
 from dragdiffusion.daemon import store as store_module
 from dragdiffusion.daemon.store import Store, Usage
 from dragdiffusion.engine.errors import Cancelled
+from fakes.running import wait_until
 
 GO_ON = threading.Event()
 HEAD = 40  # bytes before the payload
@@ -182,6 +183,21 @@ def test_writing_keeps_nobody_waiting_and_closing_waits(folder: Path) -> None:
     go.set()
     store.close()
     assert store.holds(name("a"))
+
+
+def test_the_thread_that_makes_it_ends_with_it(folder: Path, store: Store) -> None:
+    """One that stays and has called torch would slow every edit after it."""
+    makers: list[threading.Thread] = []
+
+    def make() -> bytes:
+        makers.append(threading.current_thread())
+        return b"prepared"
+
+    for letter in "ab":
+        store.write_later(name(letter), make)
+        wait_until((folder / f"{name(letter)}.prepared").exists)
+    assert len(makers) == 2
+    assert not any(maker.is_alive() for maker in makers)
 
 
 def test_reading_stops_when_told(folder: Path, store: Store) -> None:

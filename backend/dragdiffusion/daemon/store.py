@@ -84,7 +84,7 @@ class Store:
         _remove(self._file(name))
 
     def write_later(self, name: str, make: Callable[[], bytes]) -> None:
-        """Keep what `make` returns, called on the store's thread."""
+        """Keep what `make` returns, called on another thread."""
         if self.max_bytes:
             self._writer.submit(self._write, name, make)
 
@@ -128,7 +128,9 @@ class Store:
     def _write(self, name: str, make: Callable[[], bytes]) -> None:
         began = time.monotonic()
         try:
-            payload = make()
+            # In a thread that ends: beside one more that has called torch, OpenMP's threads take twice as long to meet.
+            with ThreadPoolExecutor(max_workers=1) as short_lived:
+                payload = short_lived.submit(make).result()
             size = len(_MAGIC) + _DIGEST_BYTES + len(payload)
             if size > self.max_bytes:
                 _log.info("prepared image %s is not kept on disk: too large", name[:12])
