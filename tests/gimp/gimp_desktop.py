@@ -109,7 +109,7 @@ class Desktop:
 
     def open_picture(self, *script: str, **environment: str) -> None:
         """GIMP with the picture; after the script it tells what becomes of it."""
-        make_picture(self.gimp.folder / "picture.rgb")
+        make_picture(self.gimp.folder / "picture.rgba")
         self.open_gimp(PICTURE, *script, WATCH, **environment)
 
     @property
@@ -336,10 +336,7 @@ from gi.repository import Gio
 image = new_image(512, 512)
 image.set_file(Gio.File.new_for_path(sys.path[0] + "/picture.xcf"))
 layer = Gimp.Layer.new(image, "Landscape", 512, 512, Gimp.ImageType.RGB_IMAGE, 100, Gimp.LayerMode.NORMAL)
-buffer = layer.get_buffer()
-buffer.set(Gegl.Rectangle.new(0, 0, 512, 512), "R'G'B' u8", Path(sys.path[0] + "/picture.rgb").read_bytes())
-buffer.flush()
-del buffer
+set_pixels(layer, Path(sys.path[0] + "/picture.rgba").read_bytes())
 image.insert_layer(layer, None, 0)
 image.clean_all()
 new_path(image, [(259, 124), (370, 104)], name="Sun").set_visible(True)
@@ -392,4 +389,4 @@ def make_picture(path: Path) -> None:
 
     landscape = scenes.render(scenes.sample(scenes.FIRST_HELD_OUT_SEED + 1, "landscape"))
     picture = Image.fromarray(landscape.image_bytes).resize((512, 512), Image.Resampling.BICUBIC)
-    path.write_bytes(picture.tobytes())
+    path.write_bytes(picture.convert("RGBA").tobytes())

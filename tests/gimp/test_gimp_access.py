@@ -127,7 +127,7 @@ LANGUAGES = {"": "dark", "de": "light", "zh_CN": "gray"}  # each in other colour
 @pytest.fixture(scope="module", params=LANGUAGES, ids=["en", "de", "zh_CN"])
 def windows(request, gimp):
     """What was found in each of our windows, in each language; and what they look like."""
-    make_picture(gimp.folder / "picture.rgb")
+    make_picture(gimp.folder / "picture.rgba")
     shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
     theme = LANGUAGES[request.param]
     with FakeDaemon() as daemon, language(gimp, request.param, theme):

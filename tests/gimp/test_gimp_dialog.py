@@ -209,7 +209,7 @@ opened.run()
 
 def test_the_first_frame_is_on_the_screen_before_anything_else_begins(gimp, desktop, fake_daemon):
     """The picture, then the settings; and what comes later moves nothing."""
-    make_picture(gimp.folder / "picture.rgb")
+    make_picture(gimp.folder / "picture.rgba")
     shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
     desktop.open_gimp("from widgets import *", PICTURE, OPENING)
     for part in ("picture", "settings"):

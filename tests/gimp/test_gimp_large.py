@@ -76,18 +76,18 @@ def test_the_selection_is_read_where_it_is_and_shown_at_its_place(gimp):
             whole = bytes(buffer.get(there, scale, "Y u8", Gegl.AbyssPolicy.NONE))
             return [len(rows) == len(whole), max(map(abs, map(sub, rows, whole))), max(rows)]
 
-        for name, place, scales in (
-            ("inside", (5003, 4001, 701, 499), (1024 / 12000,)),
-            ("corner", (11900, 8900, 500, 500), (1024 / 12000, 0.11)),
-            ("beside", (0, 0, 4, 9000), (0.11,)),
-        ):
+        for name, place in {
+            "inside": (5003, 4001, 701, 499),
+            "corner": (11900, 8900, 500, 500),
+            "beside": (0, 0, 4, 9000),
+        }.items():
             image.select_ellipse(Gimp.ChannelOps.REPLACE, *place)
-            result[name] = [look(scale) for scale in scales]
+            result[name] = [look(scale) for scale in (1024 / 12000, 0.11)]
         """,
     )
     looks = [*told["inside"], *told["corner"], *told["beside"]]
     assert all(has_all and difference <= 1 for has_all, difference, _largest in looks)
-    assert [largest for *_rest, largest in looks] == [255, 255, 255, 0]
+    assert [largest for *_rest, largest in looks] == [255, 255, 255, 255, 0, 0]
 
 
 def test_the_dialog_opens_at_once_and_stays_light(desktop, fake_daemon):

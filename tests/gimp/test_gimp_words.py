@@ -132,7 +132,7 @@ PLACES = {
 @pytest.mark.slow
 def test_each_window_opens_its_place_in_the_guide(gimp, desktop, fake_daemon):
     del fake_daemon
-    make_picture(gimp.folder / "picture.rgb")
+    make_picture(gimp.folder / "picture.rgba")
     shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
     opened = gimp.folder / "opened.txt"
     desktop.open_gimp(PICTURE, OPEN_ALL, **make_browser(gimp, opened))
