@@ -126,8 +126,16 @@ def test_who_starts_one_is_told(start_daemon: StartDaemon, monkeypatch: pytest.M
     for name, value in running.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(launch, "_START_SECONDS", 1.0)
+    start, started = launch._start_detached, list[subprocess.Popen[bytes]]()
+
+    def start_and_keep(command: tuple[str, ...], output: Path) -> subprocess.Popen[bytes]:
+        started.append(start(command, output))
+        return started[-1]
+
+    monkeypatch.setattr(launch, "_start_detached", start_and_keep)
     with pytest.raises(DaemonError, match=r"hangs\. Wait a while"):
         launch.find_or_start_daemon((sys.executable, "-m", "fakes.daemon"))
+    assert started[0].wait(timeout=30) == 0  # it handed over to the first
     running.process.kill()
 
 
