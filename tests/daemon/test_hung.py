@@ -32,6 +32,7 @@ def _less_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def hang(running: RunningDaemon) -> RunningDaemon:
     os.kill(running.process.pid, signal.SIGSTOP)
+    assert os.waitid(os.P_PID, running.process.pid, os.WSTOPPED)  # all of its threads
     return running
 
 
