@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Generator, Hashable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import psutil
@@ -39,6 +40,17 @@ _OUT_OF_MEMORY = (  # in a RuntimeError
 _log = logging.getLogger(__name__)
 
 
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """While modules are imported: they stay, and each collection would look at all of them, a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 class TorchEngine:
     """`Engine` of daemon/workbench.py on torch."""
 
@@ -49,10 +61,12 @@ class TorchEngine:
         self._memory_plan: MemoryPlan | None = None
 
     def start(self) -> Device:
-        import diffusers
-        import torch
+        with _nothing_collected():
+            import diffusers
+            import torch
 
-        placement = self._place()
+            import_module("dragdiffusion.engine.editor")  # with peft, for the first request
+            placement = self._place()
         return Device(
             name=placement.description,
             dtype=placement.dtype_name,
