@@ -94,7 +94,7 @@ def make_daemon(build: str, here: Places) -> None:
         run(sys.executable, "-m", "venv", "--clear", here.venv)
     if here.daemon.exists():  # an older daemon must not serve the new plug-in
         works(here.daemon, "stop")
-    pip = (here.python, "-m", "pip", "install", "-qq")
+    pip = (here.python, "-m", "pip", "install", "-qq", *torch_build.COMPILE_LATER)
     run(*pip, "--upgrade", "pip")
     run(here.python, ROOT / "install" / "torch_build.py", build)
     built = ROOT / "build"  # what setuptools leaves there would bring back files that are gone

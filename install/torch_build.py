@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 VERSION = "2.13.0"  # the one place that says so
+# Of the files that pip installs a quarter is imported here. Python compiles those then, unless it may write nothing.
+COMPILE_LATER = () if sys.dont_write_bytecode else ("--no-compile",)
 _INDEX = "https://download.pytorch.org/whl"
 _CUDA = "cu130"  # of the wheel that PyPI has for Linux; its wheel for Windows is for the CPU
 
@@ -78,7 +80,7 @@ def install(build: str) -> None:
     found = found_version()
     if is_installed(build, found):
         return
-    pip = [sys.executable, "-m", "pip", "install", "-qq", *requirement(build)]
+    pip = [sys.executable, "-m", "pip", "install", "-qq", *COMPILE_LATER, *requirement(build)]
     # pip takes every build of a version for the same: one that is there has to be replaced by force, which brings no dependencies.
     for options in [["--force-reinstall", "--no-deps"], []] if found else [[]]:
         if subprocess.run([*pip, *options], check=False).returncode != 0:
