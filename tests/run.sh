@@ -9,6 +9,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source install/python.sh
 
+unset PYTHONDONTWRITEBYTECODE  # each of the many processes would compile all that it imports
+
 step() { printf '\n== %s\n' "$*"; }
 
 step "environment"
@@ -16,9 +18,9 @@ python=.venv/bin/python
 [ -x "$python" ] || "$(find_python)" -m venv .venv
 stamp=$(cat pyproject.toml install/torch_build.py | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
-  "$python" -m pip install -qq --upgrade pip
+  "$python" -m pip install -qq --no-compile --upgrade pip
   "$python" install/torch_build.py cpu
-  "$python" -m pip install -qq --editable '.[dev]'
+  "$python" -m pip install -qq --no-compile --editable '.[dev]'
   echo "$stamp" >.venv/stamp
 fi
 "$python" -c 'import torch, diffusers, transformers; print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, transformers {transformers.__version__}")'
@@ -46,4 +48,4 @@ elif [ -z "$(bash install/gimp_tree.sh --where)" ]; then
 fi
 
 step "tests"
-python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder "$@"
+python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
