@@ -36,7 +36,8 @@ def test_compiled_blocks_are_tried_where_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "speed.json"
-    order = SpeedOrder(lora_steps=1, max_drag_steps=1, runs=1, compile=True, json=path)
+    model = Path(__file__).parents[1] / "parity" / "data" / "model"  # few blocks
+    order = SpeedOrder(str(model), lora_steps=1, max_drag_steps=1, runs=1, compile=True, json=path)
 
     with torch.compiler.set_stance(force_backend="aot_eager"):  # all but the C++ compiler
         run_speed(order)
