@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from jaxtyping import install_import_hook
+
+gc.disable()  # what is imported and collected stays, and each collection would look at it all
 
 # From here on every shape in their signatures is checked. (An option of pytest would not reach the processes of xdist.)
 install_import_hook(
@@ -15,9 +19,24 @@ install_import_hook(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no process of run.sh has a long one left when the other has ended."""
+    """Files with slow tests come first, so that no process of run.sh has a long one left when the other has ended.
+
+    Those that wait for GIMP and those that compute come in turn, so that the processors have something to do meanwhile.
+    """
+    files = dict.fromkeys(item.path for item in items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    places: dict[tuple[bool, bool], int] = {}
+    order: dict[Path, tuple[bool, int]] = {}
+    for file in files:
+        kind = file not in slow, file.parent.name == "gimp"
+        places[kind] = places.get(kind, -1) + 1
+        order[file] = kind[0], places[kind]
+    items.sort(key=lambda item: order[item.path])
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
