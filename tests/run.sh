@@ -21,9 +21,10 @@ if [ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ]; then
   "$python" -m pip install -qq --no-compile --upgrade pip
   "$python" install/torch_build.py cpu
   "$python" -m pip install -qq --no-compile --editable '.[dev]'
+  "$python" -c 'import torch, diffusers, transformers, peft'  # compiles them, once
   echo "$stamp" >.venv/stamp
 fi
-"$python" -c 'import torch, diffusers, transformers; print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, transformers {transformers.__version__}")'
+"$python" -c 'from importlib.metadata import version; print(*(f"{name} {version(name)}" for name in ("torch", "diffusers", "transformers")), sep=", ")'
 export PATH="$PWD/.venv/bin:$PATH"
 # One thread in each of the processes that test; waiting threads that spin for long starve everything else on a busy machine.
 export OMP_NUM_THREADS=1 GOMP_SPINCOUNT=10000
