@@ -11,6 +11,7 @@ from dragdiffusion.commands.bench_lora import SETTINGS, LoraOrder, run_lora
 from dragdiffusion.engine.config import LoraConfig, Mode
 
 
+@pytest.mark.slow
 def test_fine_tuning_lowers_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

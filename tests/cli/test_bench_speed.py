@@ -31,6 +31,7 @@ def test_every_phase_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert all(word in shown for word in ("TFLOP", "next edit", "GiB", "1 run"))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")  # torch's own
 def test_compiled_blocks_are_tried_where_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -78,6 +78,7 @@ def _inside_psnr_db(case: int, image: ByteImage) -> float:
     return measure(_case(case), image, image).inside_psnr_db
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "better_than"), [(MOUTH, 18), (SMILE, 17.5)])
 def test_a_mouth_is_shut_and_one_is_opened(edit: Edit, case: int, better_than: float) -> None:
     reshaped, _ = edit(case)
@@ -102,6 +103,7 @@ def test_the_second_look_costs_24_passes_and_every_second_of_80_percent_of_the_l
     assert passes - passes_as_a_whole == 24 + 2 * ceil(levels / 2)
 
 
+@pytest.mark.slow
 def test_a_ball_goes_a_short_way_as_a_ball(edit: Edit) -> None:
     x, y = _case(BALL).point_pairs[0][0]
 
