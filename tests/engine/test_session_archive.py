@@ -212,10 +212,20 @@ UNUSABLE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("case", UNUSABLE)
-def test_what_does_not_fit_is_refused(case: str, model: DiffusionModel) -> None:
-    request = make_request(CONFIGS["default"])
+@pytest.fixture(scope="module")
+def archived() -> tuple[DiffusionModel, DragRequest, bytes]:
+    """A model, a request, and its archive, which is whole."""
+    model, request = make_model(), make_request(CONFIGS["default"])
     payload = session_archive.archive(prepare(model, request))
+    restore(model, request, payload)
+    return model, request, payload
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_what_does_not_fit_is_refused(
+    case: str, archived: tuple[DiffusionModel, DragRequest, bytes]
+) -> None:
+    model, request, payload = archived
     with pytest.raises(UnusableArchive):
         restore(model, request, UNUSABLE[case](payload))
 

@@ -1,14 +1,17 @@
 """Whole edits that begin with the warp: every border, size and mask, and what an artist may draw."""
 
+from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dragdiffusion.engine import editor
 from dragdiffusion.engine.config import DragConfig
 from dragdiffusion.engine.diffusion_model import DiffusionModel
 from dragdiffusion.engine.drag_types import DragStep, Point, Stage, StageStep, Trajectory
-from engine.tiny_model import Geometry, edit, make_config, make_model, make_request
+from dragdiffusion.engine.editor import EditSession
+from engine.tiny_model import Geometry, edit, make_config, make_model, make_request, run
 
 
 def _config(**changes: Any) -> DragConfig:
@@ -44,15 +47,25 @@ def test_a_way_with_a_bend_ends_at_its_target(model: DiffusionModel) -> None:
     assert (first.x, first.y) == pytest.approx((25, 25), abs=2)
 
 
+@pytest.fixture(scope="module")
+def prepared() -> tuple[DiffusionModel, EditSession]:
+    """The whole image, which is prepared alike wherever the points lie."""
+    model = make_model()
+    return model, run(editor.open_session(model, make_request(_config()), stop=Event()))
+
+
 @pytest.mark.parametrize("target", [(-10, 16), (50, 50), (16, 20), (20, 32)])
 @pytest.mark.parametrize("handle", [(0, 0), (32, 0), (0, 32), (32, 32), (16, 0)])
 def test_handles_at_every_border_and_targets_beyond_it(
-    model: DiffusionModel, handle: tuple[int, int], target: tuple[int, int]
+    prepared: tuple[DiffusionModel, EditSession], handle: tuple[int, int], target: tuple[int, int]
 ) -> None:
+    model, session = prepared
+    request = make_request(_config(), trajectories=(_way(handle, target),))
     events: list[Any] = []
 
-    edited = edit(model, make_request(_config(), trajectories=(_way(handle, target),)), events)
+    edited = run(editor.drag(session, request, stop=Event()), events)
 
+    assert session.key == editor.session_key(model.name, request)
     assert edited.image.shape == (32, 32, 4)
     losses = [event.loss for event in events if isinstance(event, DragStep)]
     assert losses
