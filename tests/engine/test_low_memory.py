@@ -12,6 +12,7 @@ import torch
 from dragdiffusion.engine import lora
 from dragdiffusion.engine.config import Generation, LoraConfig
 from dragdiffusion.engine.diffusion_model import DiffusionModel
+from dragdiffusion.engine.drag_types import DragRequest, EditedImage
 from dragdiffusion.engine.errors import OutOfMemory
 from dragdiffusion.engine.low_memory import NO_SAVINGS, Savings
 from dragdiffusion.engine.memory_plan import (
@@ -28,7 +29,7 @@ from dragdiffusion.engine.memory_plan import (
     work_of_drag,
     work_of_generation,
 )
-from engine.tiny_model import edit, make_config, make_request
+from engine.tiny_model import Geometry, edit, make_config, make_model, make_request
 
 ALL = Savings(
     lora_samples=1,
@@ -64,17 +65,29 @@ def _state(model: DiffusionModel) -> list[object]:
     return [checkpointing, devices, model.vae.use_tiling, model.savings]
 
 
-@pytest.mark.parametrize("saving", ["compact_reference", "recomputed", "parked", "tiled"])
-def test_each_saving_gives_the_same_picture(any_model: DiffusionModel, saving: str) -> None:
+@pytest.fixture(scope="module", params=Geometry, ids=lambda geometry: geometry.name.lower())
+def plain(
+    request: pytest.FixtureRequest,
+) -> tuple[DiffusionModel, DragRequest, EditedImage]:
+    """A model, and what comes of a request without savings."""
     mask = np.full((32, 32), 255, np.uint8)
     mask[24:] = 0
     config = make_config(lora=LoraConfig(steps=1, rank=2, batch_size=2), mask_weight=0.1)
-    request = make_request(config, mask=mask, include_raw=True)
-    plain, before = edit(any_model, request), _state(any_model)
-    with following(any_model, replace(NO_SAVINGS, **{saving: True})):
-        saved = edit(any_model, request)
-    np.testing.assert_array_equal(saved.raw, plain.raw)
-    assert _state(any_model) == before
+    order = make_request(config, mask=mask, include_raw=True)
+    model = make_model(request.param)
+    return model, order, edit(model, order)
+
+
+@pytest.mark.parametrize("saving", ["compact_reference", "recomputed", "parked", "tiled"])
+def test_each_saving_gives_the_same_picture(
+    plain: tuple[DiffusionModel, DragRequest, EditedImage], saving: str
+) -> None:
+    model, request, without = plain
+    before = _state(model)
+    with following(model, replace(NO_SAVINGS, **{saving: True})):
+        saved = edit(model, request)
+    np.testing.assert_array_equal(saved.raw, without.raw)
+    assert _state(model) == before
 
 
 def test_samples_one_after_the_other_give_the_same_factors(model: DiffusionModel) -> None:
