@@ -76,7 +76,6 @@ class Desktop:
         variables = {
             "DRAGDIFFUSION_TIMES": str(self.times_file),
             "XDG_CONFIG_HOME": str(self.gimp.folder / "config"),
-            "DRAGDIFFUSION_STATE_FOLDER": str(self.gimp.folder / "state"),
             "DRAGDIFFUSION_DAEMON_COMMAND": self.gimp.host_command(*SERVE_DAEMON),
             **environment,
         }

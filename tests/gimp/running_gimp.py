@@ -83,7 +83,8 @@ class RunningGimp:
         for file in (self._order, self._done):
             file.unlink(missing_ok=True)
         shutil.copy(self._gimp.preferences, self._gimp.folder / "profile" / "gimprc")
-        told = [f"{name}={value}" for name, value in {**QUICK_COLOURS, **variables}.items()]
+        own = {"DRAGDIFFUSION_STATE_FOLDER": str(self._gimp.folder / "state")}
+        told = [f"{name}={value}" for name, value in {**QUICK_COLOURS, **own, **variables}.items()]
         serve = f"exec(open({str(self._gimp.folder / SERVE.name)!r}).read())"
         batch = [
             "--batch-interpreter=python-fu-eval",
