@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import count
 
 import pytest
 from filelock import FileLock
@@ -23,14 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Those that wait for GIMP and those that compute come in turn, so that the processors have something to do meanwhile.
     """
-    files = dict.fromkeys(item.path for item in items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    places: dict[tuple[bool, bool], int] = {}
-    order: dict[Path, tuple[bool, int]] = {}
-    for file in files:
-        kind = file not in slow, file.parent.name == "gimp"
-        places[kind] = places.get(kind, -1) + 1
-        order[file] = kind[0], places[kind]
+    places: dict[tuple[bool, bool], Iterator[int]] = defaultdict(count)
+    order = {
+        file: (file not in slow, next(places[file not in slow, file.parent.name == "gimp"]))
+        for file in dict.fromkeys(item.path for item in items)
+    }
     items.sort(key=lambda item: order[item.path])
 
 
