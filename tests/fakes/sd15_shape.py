@@ -67,8 +67,9 @@ def _few_lots(seed: int) -> Iterator[None]:
 
     def uniform(weights: torch.Tensor, low: float = 0, high: float = 1, **_: Any) -> torch.Tensor:
         if not weights.is_meta:
-            for part in weights.view(-1).split(len(lots)):
-                torch.add(low, lots[: len(part)], alpha=high - low, out=part)
+            near = lots.to(weights.device)
+            for part in weights.view(-1).split(len(near)):
+                torch.add(low, near[: len(part)], alpha=high - low, out=part)
         return weights
 
     with mock.patch.object(torch.Tensor, "uniform_", uniform):

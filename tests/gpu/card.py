@@ -89,7 +89,7 @@ def mean_difference(one: np.ndarray, other: np.ndarray) -> float:
 
 def sd15(dtype: torch.dtype) -> DiffusionModel:
     if not ON_CARD:
-        return load_model()
+        return load_model(DEVICE, dtype)
     with torch.random.fork_rng(devices=[torch.device(DEVICE)]):
         torch.manual_seed(0)
         model = make_model(dtype, device=torch.device(DEVICE))

@@ -165,7 +165,7 @@ def _decoded(model: DiffusionModel, latent: torch.Tensor) -> Generator[Any, None
 
 
 class GivenModel(TorchEngine):
-    """Works with a model that is on the card already."""
+    """Works with a model that is there already; what an edit that found no memory left on the computer comes back, as when it is loaded anew."""
 
     def __init__(self, model: DiffusionModel) -> None:
         super().__init__(Settings(device=DEVICE, dtype=HALF, memory="auto"))
@@ -174,6 +174,8 @@ class GivenModel(TorchEngine):
     def load(self, source: ModelSource) -> DiffusionModel:
         del source
         self._policy = self._settings.memory
+        for part in (self._given.unet, self._given.vae, self._given.text_encoder):
+            part.to(self._given.device)
         return self._given
 
 
