@@ -49,7 +49,7 @@ def dragged_scenes(engine: BenchEngine) -> list[Pair]:
 
 def dragged_generated(engine: BenchEngine) -> list[Pair]:
     """Pictures from prompts with the drag drawn in, and the results."""
-    config, default = defaults(Mode.DEFAULT, engine.source.family)
+    config, default = defaults(Mode.DEFAULT, engine.source)
     pairs = []
     for prompt, seed, handle, target, (left, top, right, bottom) in GENERATED:
         generation = replace(default, prompt=prompt, seed=seed)
@@ -76,7 +76,7 @@ def sheet(pairs: Sequence[Pair]) -> Image.Image:
     sheet = Image.new("RGB", (len(pairs) * (SIDE + GAP) - GAP, 2 * SIDE + GAP), "white")
     for column, pair in enumerate(pairs):
         for row, pixels in enumerate(pair):
-            picture = Image.fromarray(pixels).resize((SIDE, SIDE), Image.LANCZOS)
+            picture = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
             sheet.paste(picture, (column * (SIDE + GAP), row * (SIDE + GAP)))
     return sheet
 
