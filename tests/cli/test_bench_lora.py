@@ -18,10 +18,10 @@ def test_fine_tuning_lowers_the_error(
     short = LoraConfig(steps=8, batch_size=1, learning_rate=2e-3, used_timesteps=True, cosine=True)
     monkeypatch.setitem(SETTINGS, "short", short)
     order = LoraOrder(
-        count=1, mode=Mode.FAST, settings=("none", "short"), json=tmp_path / "lora.json"
+        count=1, mode=Mode.FAST, settings=("none", "short"), json=tmp_path / "new" / "lora.json"
     )
     run_lora(order)
-    none, tuned = json.loads((tmp_path / "lora.json").read_text())["cases"]
+    none, tuned = json.loads((tmp_path / "new" / "lora.json").read_text())["cases"]
     assert (none["setting"], tuned["setting"]) == ("none", "short")
     assert 0 < tuned["noise_error"] < none["noise_error"]
     assert none["gflop"] == 0 < tuned["gflop"]

@@ -12,9 +12,9 @@ from dragdiffusion.commands.bench_speed import SpeedOrder, run_speed
 
 
 def test_every_phase_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    order = SpeedOrder(lora_steps=1, max_drag_steps=2, runs=1, json=tmp_path / "speed.json")
+    order = SpeedOrder(lora_steps=1, max_drag_steps=2, runs=1, json=tmp_path / "new" / "speed.json")
     run_speed(order)
-    report = json.loads((tmp_path / "speed.json").read_text())
+    report = json.loads((tmp_path / "new" / "speed.json").read_text())
     phases = report["phases"]
     assert list(phases) == ["encode", "lora", "inversion", "warp", "drag", "denoise", "decode"]
     for figures in phases.values():

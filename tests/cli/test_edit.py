@@ -33,7 +33,7 @@ def test_the_edit_lies_over_the_input(
     command: RunCommand, start_daemon: StartDaemon, picture: Path, pixels: Pixels, tmp_path: Path
 ) -> None:
     environment = start_daemon().environment
-    out, report = tmp_path / "out.png", tmp_path / "report.json"
+    out, report = tmp_path / "out.png", tmp_path / "new" / "report.json"
     arguments = [*DRAG, "--lora-steps", 1, "--max-drag-steps", 3, "--json", report]
     done = command("edit", picture, *arguments, "-o", out, env=environment)
     assert (done.returncode, done.stderr) == (0, "")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, to_request
+from dragdiffusion.commands.json_file import write_json
 from dragdiffusion.evaluation.edits import EditOutcome
 from dragdiffusion.evaluation.report_html import write_html
 from dragdiffusion.evaluation.scene_cases import DragCase
@@ -37,9 +37,7 @@ def run_scenes(order: BenchOrder) -> None:
     )
     _print_summary(report)
     if order.json is not None:
-        text = json.dumps(engine.about() | report.to_dict(), indent=2)
-        order.json.parent.mkdir(parents=True, exist_ok=True)
-        order.json.write_text(text + "\n", encoding="utf-8")
+        write_json(order.json, engine.about() | report.to_dict())
     if order.html is not None:
         print(f"Pictures: {write_html(report, order.html)}")
 

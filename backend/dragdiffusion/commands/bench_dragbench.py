@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from dragdiffusion import __version__
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, to_request
+from dragdiffusion.commands.json_file import write_json
 from dragdiffusion.daemon.torch_engine import TorchEngine
 from dragdiffusion.engine.errors import DragDiffusionError
 from dragdiffusion.evaluation import dragbench_html, dragbench_report
@@ -69,7 +69,7 @@ def compare_runs(one: Path, other: Path, output: Path | None = None) -> None:
     comparison = dragbench_report.compare(one, other)
     folder = output or one / f"against-{other.absolute().name}"
     page = dragbench_html.write_comparison(comparison, folder / "index.html")
-    _write_json(folder / "comparison.json", comparison.to_dict())
+    write_json(folder / "comparison.json", comparison.to_dict())
     table = _table(
         f"{one} (1) and {other} (2): {len(comparison.pairs)} cases",
         ("MD 1", "MD 2", "1 - 2", "IF 1", "IF 2", "1 - 2"),
@@ -164,7 +164,7 @@ def _report(
     skipped = [f"{case.key}: {case.reason}" for case in run.skipped]
     content = engine.about() | dragbench_report.summary(results)
     content |= {"if_note": measures.without_it, "skipped": skipped}
-    _write_json(run.kept.root / "summary.json", content)
+    write_json(run.kept.root / "summary.json", content)
     page = dragbench_html.write_run(run.kept, results, skipped, measures.without_it)
     table = _table(f"DragBench, {run.kept.root}", ("drag", "MD", "IF", "seconds"))
     for row in dragbench_report.table(results):
@@ -193,7 +193,3 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     for column in ("cases", *columns):
         table.add_column(column, justify="right")
     return table
-
-
-def _write_json(file: Path, content: dict[str, Any]) -> None:
-    file.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

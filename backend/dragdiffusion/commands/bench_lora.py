@@ -6,7 +6,6 @@ picture inverted and denoised again without reference-latent control), and do dr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, to_request
+from dragdiffusion.commands.json_file import write_json
 from dragdiffusion.engine.config import LoraConfig, Mode
 from dragdiffusion.engine.drag_types import DragRequest
 from dragdiffusion.evaluation.edit_flops import count_edit
@@ -77,7 +77,7 @@ def run_lora(order: LoraOrder) -> None:
     Console().print(_table(figures))
     if order.json is not None:
         about = engine.about() | {"seed": order.seed, "cases": [asdict(f) for f in figures]}
-        order.json.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+        write_json(order.json, about)
 
 
 def _figures(engine: BenchEngine, order: LoraOrder) -> Iterator[LoraFigures]:

@@ -6,7 +6,6 @@ memory are measured (the median of several runs, the highest of them), operation
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Generator
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, drain
+from dragdiffusion.commands.json_file import write_json
 from dragdiffusion.daemon.torch_engine import TorchEngine
 from dragdiffusion.engine.config import DragConfig, Mode
 from dragdiffusion.engine.drag_types import (
@@ -148,8 +148,7 @@ def run_speed(order: SpeedOrder) -> None:
         report = replace(report, compiled=_run_compiled(engine, request, order.runs))
     _print(report)
     if order.json is not None:
-        text = json.dumps(report.to_dict() | {"config": asdict(config)}, indent=2)
-        order.json.write_text(text + "\n", "utf-8")
+        write_json(order.json, report.to_dict() | {"config": asdict(config)})
 
 
 def _request(config: DragConfig, size: int, *, with_mask: bool) -> DragRequest:

@@ -18,6 +18,7 @@ from rich.console import Console
 from dragdiffusion.client.connection import Connection, DaemonError, to_pixels
 from dragdiffusion.client.launch import find_or_start_daemon
 from dragdiffusion.commands.errors import BadInput
+from dragdiffusion.commands.json_file import write_json
 from dragdiffusion.commands.progress_bar import ProgressBar
 from dragdiffusion.commands.provenance import read_generation
 from dragdiffusion.engine.config import Mode
@@ -73,8 +74,7 @@ def run_edit(order: EditOrder) -> None:
             result = receive(daemon.drag(request), bar)
     write_result(order, picture, result)
     if order.json is not None:
-        text = json.dumps(report(order, result), indent=2, ensure_ascii=False)
-        order.json.write_text(text + "\n", encoding="utf-8")
+        write_json(order.json, report(order, result))
 
 
 def parse_trajectory(text: str) -> rpc.Trajectory:
