@@ -49,10 +49,10 @@ INDEX = {
 
 
 def save_sd15_shape(folder: Path, *, seed: int = 0) -> Path:
-    with _few_lots(seed):
-        make_unet().half().save_pretrained(folder / "unet")
-        make_vae().half().save_pretrained(folder / "vae")
-        make_text_encoder().half().save_pretrained(folder / "text_encoder")
+    with _few_lots(seed, torch.float16):
+        make_unet().save_pretrained(folder / "unet")
+        make_vae().save_pretrained(folder / "vae")
+        make_text_encoder().save_pretrained(folder / "text_encoder")
     CLIPTokenizer.from_pretrained(TINY / "tokenizer").save_pretrained(folder / "tokenizer")
     (folder / "scheduler").mkdir()
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
@@ -61,25 +61,32 @@ def save_sd15_shape(folder: Path, *, seed: int = 0) -> Path:
 
 
 @contextmanager
-def _few_lots(seed: int) -> Iterator[None]:
-    """Inside, a billion weights take a million random numbers, over and over: each drawn anew would take longer than an edit."""
+def _few_lots(seed: int, dtype: torch.dtype) -> Iterator[None]:
+    """Inside, weights are of that type, and a billion of them take a million random numbers, over and over: each drawn anew
+    would take longer than an edit."""
     lots = torch.rand(1_000_003, generator=torch.Generator().manual_seed(seed))
 
     def uniform(weights: torch.Tensor, low: float = 0, high: float = 1, **_: Any) -> torch.Tensor:
         if not weights.is_meta:
-            near = lots.to(weights.device)
+            near = lots.to(weights)
             for part in weights.view(-1).split(len(near)):
                 torch.add(low, near[: len(part)], alpha=high - low, out=part)
         return weights
 
-    with mock.patch.object(torch.Tensor, "uniform_", uniform):
-        yield
+    found = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with mock.patch.object(torch.Tensor, "uniform_", uniform):
+            yield
+    finally:
+        torch.set_default_dtype(found)
 
 
-def make_unet() -> UNet2DConditionModel:
+def make_unet(*, narrower: int = 1) -> UNet2DConditionModel:
+    """So many times narrower, it has that many times squared fewer weights."""
     return UNet2DConditionModel(
         sample_size=64,
-        block_out_channels=(320, 640, 1280, 1280),
+        block_out_channels=tuple(width // narrower for width in (320, 640, 1280, 1280)),
         down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
         layers_per_block=2,
@@ -114,11 +121,11 @@ def make_text_encoder() -> CLIPTextModel:
     )
 
 
-def make_model(dtype: torch.dtype, *, device: torch.device) -> DiffusionModel:
+def make_model(dtype: torch.dtype, *, device: torch.device, narrower: int = 1) -> DiffusionModel:
     """On "meta" for what needs shapes only: there tensors hold no numbers."""
-    with _few_lots(0), device:
-        unet, vae, text_encoder = make_unet(), make_vae(), make_text_encoder()
-    parts = ModelParts(unet.to(dtype), vae.to(dtype), text_encoder.to(dtype), _tokenizer, SCHEDULER)
+    with _few_lots(0, dtype), device:
+        unet, vae, text_encoder = make_unet(narrower=narrower), make_vae(), make_text_encoder()
+    parts = ModelParts(unet, vae, text_encoder, _tokenizer, SCHEDULER)
     return DiffusionModel(parts, name="sd15-shape", family="sd1", device=device, dtype=dtype)
 
 
