@@ -11,11 +11,9 @@ import pytest
 import torch
 
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, drain, to_request
-from dragdiffusion.engine import editor, images, moved_parts
-from dragdiffusion.engine.drag_types import DragRequest, StageStep
+from dragdiffusion.engine import images, moved_parts
+from dragdiffusion.engine.drag_types import DragRequest
 from dragdiffusion.engine.editor import EditSession
-from dragdiffusion.engine.latent_optimization import DragProblem
-from dragdiffusion.engine.moved_parts import Motion
 from dragdiffusion.engine.plausibility import prediction_error
 from dragdiffusion.evaluation.edits import ByteImage
 from dragdiffusion.evaluation.scene_cases import DragCase, make_cases
@@ -106,22 +104,13 @@ def test_the_second_look_costs_24_passes_and_every_second_of_80_percent_of_the_l
 
 
 @pytest.mark.slow
-def test_a_ball_goes_a_short_way_as_a_ball(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[tuple[bool, bool]] = []
-
-    def reconsider(
-        problem: DragProblem, latent: torch.Tensor, motion: Motion, *, stop: Event
-    ) -> Generator[StageStep, None, tuple[torch.Tensor, Motion]]:
-        seen = yield from moved_parts.reconsider(problem, latent, motion, stop=stop)
-        looks.append((motion.nudge is not None, seen[0] is latent))
-        return seen
-
-    monkeypatch.setattr(editor, "reconsider", reconsider)
+def test_a_ball_goes_a_short_way_as_a_ball(edit: Edit) -> None:
     x, y = _case(BALL).point_pairs[0][0]
 
-    edit(BALL, (x + 5, y))
+    reconsidered, _ = edit(BALL, (x + 5, y))
+    as_a_whole, _ = edit(BALL, (x + 5, y), as_a_whole=True)
 
-    assert looks == [(True, True)]  # a nudge, and what it came to is kept
+    np.testing.assert_array_equal(reconsidered, as_a_whole)
 
 
 def test_the_true_picture_is_likelier_than_one_whose_mouth_is_out_of_place(

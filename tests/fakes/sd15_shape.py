@@ -82,11 +82,10 @@ def _few_lots(seed: int, dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(found)
 
 
-def make_unet(*, narrower: int = 1) -> UNet2DConditionModel:
-    """So many times narrower, it has that many times squared fewer weights."""
+def make_unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=64,
-        block_out_channels=tuple(width // narrower for width in (320, 640, 1280, 1280)),
+        block_out_channels=(320, 640, 1280, 1280),
         down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
         layers_per_block=2,
@@ -121,10 +120,10 @@ def make_text_encoder() -> CLIPTextModel:
     )
 
 
-def make_model(dtype: torch.dtype, *, device: torch.device, narrower: int = 1) -> DiffusionModel:
+def make_model(dtype: torch.dtype, *, device: torch.device) -> DiffusionModel:
     """On "meta" for what needs shapes only: there tensors hold no numbers."""
     with _few_lots(0, dtype), device:
-        unet, vae, text_encoder = make_unet(narrower=narrower), make_vae(), make_text_encoder()
+        unet, vae, text_encoder = make_unet(), make_vae(), make_text_encoder()
     parts = ModelParts(unet, vae, text_encoder, _tokenizer, SCHEDULER)
     return DiffusionModel(parts, name="sd15-shape", family="sd1", device=device, dtype=dtype)
 
