@@ -1,4 +1,4 @@
-"""What `--json R.json` of a command writes."""
+"""Figures and reports of commands, as JSON."""
 
 from __future__ import annotations
 
