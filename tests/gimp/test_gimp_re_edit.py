@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 
 import pytest
+from fakes_plugin.fake_daemon import FakeDaemon
 
 DRAGGED = """
     image = new_image()
@@ -19,11 +21,12 @@ DRAGGED = """
     old = image.get_layers()[0]
     assert old.get_name() == "Drag edit: Photo"
 """
-REOPEN = """
+FILE = """
     from gi.repository import Gio
-    file = Gio.File.new_for_path(sys.path[0] + "/kept.xcf")
-    assert Gimp.file_save(Gimp.RunMode.NONINTERACTIVE, image, file, None)
-    image.delete()
+    file = Gio.File.new_for_path(sys.path[0] + "/dragged.xcf")
+"""
+SAVE = "assert Gimp.file_save(Gimp.RunMode.NONINTERACTIVE, image, file, None)"
+OPEN = """
     image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, file)
     old, layer, below = image.get_layers()
 """
@@ -36,9 +39,26 @@ AGAIN = """
 """
 
 
+@pytest.fixture(scope="module")
+def dragged(gimp):
+    """A file with a drag, made once; and the daemon that made it."""
+    with FakeDaemon() as daemon:
+        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+        gimp.batch(DRAGGED, FILE, SAVE)
+        yield daemon
+    gimp.endpoint_file.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def fake_daemon(dragged):
+    """It knows of that drag alone."""
+    del dragged.requests[1:]
+    return dragged
+
+
 def again(gimp, *script, **arguments):
-    """Drag, do what the script says, and edit again."""
-    return gimp.batch(DRAGGED, *script[:1], f"MORE = {arguments!r}", AGAIN, *script[1:])
+    """Open the file, do what the script says, and edit again."""
+    return gimp.batch(FILE, OPEN, *script[:1], f"MORE = {arguments!r}", AGAIN, *script[1:])
 
 
 def test_it_is_registered_with_documented_arguments(gimp):
@@ -58,7 +78,7 @@ def test_from_a_saved_file_the_same_drag_is_made_again(gimp, fake_daemon):
     """The selection and the path are gone from the image, the settings are no last values."""
     told = again(
         gimp,
-        REOPEN + "    Gimp.Selection.none(image); image.remove_path(image.get_paths()[0])",
+        "Gimp.Selection.none(image); image.remove_path(image.get_paths()[0])",
         """
         result["same_pixels"] = describe(image) == before
         result["record"] = read_record(new)
@@ -244,7 +264,7 @@ def test_a_layer_without_alpha_and_its_mask_are_made_to_fit(gimp, fake_daemon):
 def test_the_points_follow_a_source_that_was_moved_and_renamed(gimp, fake_daemon):
     told = again(
         gimp,
-        REOPEN + "    layer.set_name('Other'); layer.set_offsets(3, 2)",
+        "layer.set_name('Other'); layer.set_offsets(3, 2)",
         'result["offset"] = list(new.get_offsets())[1:]; result["old"] = before[0]["offset"]',
     )
     assert told["call"] == ["SUCCESS", ""]
@@ -407,15 +427,16 @@ def test_without_a_selection_then_there_is_none_now(gimp, fake_daemon):
         AGAIN,
     )
     assert told["call"] == ["SUCCESS", ""]
-    first, second = fake_daemon.requests
+    _, first, second = fake_daemon.requests
     assert not second.preparation.HasField("mask")
     assert second.preparation == first.preparation
 
 
 def test_a_selection_that_was_not_kept_is_taken_from_the_image(gimp, fake_daemon):
-    told = again(gimp, "old.detach_parasite('drag-diffusion-selection')")
+    """GIMP 3.0.4 itself softens a selection otherwise once it was saved, so this image was not."""
+    told = gimp.batch(DRAGGED, "old.detach_parasite('drag-diffusion-selection'); MORE = {}", AGAIN)
     assert told["call"] == ["SUCCESS", ""]
-    first, second = fake_daemon.requests
+    _, first, second = fake_daemon.requests
     assert second.preparation == first.preparation
 
 
@@ -434,7 +455,7 @@ def test_a_drag_of_a_group_is_made_again(gimp, fake_daemon):
         AGAIN,
     )
     assert told["call"] == ["SUCCESS", ""]
-    first, second = fake_daemon.requests
+    _, first, second = fake_daemon.requests
     assert second.preparation == first.preparation
 
 
