@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SHOTS = ROOT / "tests" / "output"
 PICTURES = ROOT / "docs" / "pictures"
 TESTS = (
-    "window.py::test_the_whole_way_with_the_embedded_model",
+    "real_daemon.py::test_the_whole_way_with_the_embedded_model",
     "daemon_window.py::test_the_running_daemon_and_its_actions",  # of the tests: its figures are made up
     "model_manager.py::test_download_cancel_resume_verify_repair_and_use",
-    "generate_window.py::test_with_the_embedded_model_a_generated_layer_is_dragged",
+    "real_daemon.py::test_with_the_embedded_model_a_generated_layer_is_dragged",
 )
 # What the guide calls it, and what the test does.
 WINDOWS = {

@@ -189,19 +189,9 @@ def host_command(gimp: Gimp, processes: None) -> Any:
     return gimp.host_command
 
 
-@pytest.fixture
-def real_daemon(gimp: Gimp, host_command: Any) -> Iterator[str]:
-    """The command by which the plug-in starts the daemon."""
-    yield from _real_daemon(gimp, host_command)
-
-
 @pytest.fixture(scope="module")
-def one_real_daemon(gimp: Gimp, host_command: Any) -> Iterator[str]:
-    """The same, and one daemon for all tests of a file."""
-    yield from _real_daemon(gimp, host_command)
-
-
-def _real_daemon(gimp: Gimp, host_command: Any) -> Iterator[str]:
+def real_daemon(gimp: Gimp, host_command: Any) -> Iterator[str]:
+    """The command by which the plug-in starts the daemon; one daemon for all tests of a file."""
     from dragdiffusion.daemon import endpoint as endpoints
 
     gimp.endpoint_file.unlink(missing_ok=True)

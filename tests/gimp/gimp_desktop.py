@@ -99,6 +99,7 @@ class Desktop:
         """By Escape, and where that asks whether to close without inserting, by that."""
         windows = self.windows(OURS)
         if not windows:
+            time.sleep(0.15)  # the script looks for its end every 0.3 s
             return
         self.tool("xdotool", "key", "Escape", "sleep", "0.2")
         now = self.windows(OURS)
@@ -246,7 +247,7 @@ class Desktop:
         while (now := time.monotonic()) < end and now - since < quiet:
             if not np.array_equal(self._pixels, before):
                 before[:], since = self._pixels, now
-            time.sleep(0.03)
+            time.sleep(0.05)
 
     @cached_property
     def _pixels(self) -> np.ndarray:
@@ -273,7 +274,7 @@ class Desktop:
                 os.killpg(process.pid, signal.SIGTERM)
         for process in self._processes:
             try:
-                process.wait(10)
+                process.wait(3)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(10)
@@ -288,7 +289,7 @@ def wait(probe: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         found = probe()
         if found:
             return found
-        time.sleep(0.05)
+        time.sleep(0.15)  # most ask for the windows, and every question starts a program
     pytest.fail(f"{what} did not come within {seconds:.0f} s")
 
 

@@ -75,7 +75,7 @@ class RunningGimp:
                 with suppress(ProcessLookupError):
                     os.killpg(self._process.pid, how)
                 with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(10)
+                    self._process.wait(3)
                     break
         self._process = None
 

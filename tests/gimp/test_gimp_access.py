@@ -142,11 +142,12 @@ def windows(request, gimp):
                 ]
             finally:
                 desktop.screenshot("access.png")  # where it stopped
+            for shot in gimp.folder.glob("window *.png"):
+                name = shot.stem.removeprefix("window ")
+                shutil.move(shot, picture_of(name, request.param, theme))
+            yield {**told, "language": request.param, "theme": theme, "desktop": desktop}
+            desktop.finish()
     gimp.endpoint_file.unlink(missing_ok=True)
-    for shot in gimp.folder.glob("window *.png"):
-        name = shot.stem.removeprefix("window ")
-        shutil.move(shot, picture_of(name, request.param, theme))
-    return {**told, "language": request.param, "theme": theme}
 
 
 def canvas_widths(desktop):
@@ -214,6 +215,36 @@ def test_nothing_is_left_in_english(windows, name):
     if not windows["language"]:
         pytest.skip("English is what this is compared with")
     assert english(windows["language"]).isdisjoint(windows[name]["texts"])
+
+
+# The dialog's title, and the path that keeps its points.
+NAMES = {"de": ("Durch Ziehen bearbeiten", "Ziehpunkte"), "zh_CN": ("拖拽编辑", "拖拽点")}
+
+
+def test_a_drag_in_another_language(windows):
+    """By mouse and keyboard, in the GIMP in which the windows were looked at."""
+    code, desktop = windows["language"], windows["desktop"]
+    if not code:
+        pytest.skip("the other files' tests are in English")
+    title, points = NAMES[code]
+    desktop.begin()
+    desktop.open_picture(
+        'result["call"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, prompt="slow 0.8")'
+    )
+    dialog = desktop.open_dialog(f"^{title}$")
+    desktop.maximize()
+    wait(lambda: desktop.times("prepared"), "the preparation")
+    desktop.tool("xdotool", "windowactivate", "--sync", dialog)
+    desktop.screenshot(f"dialog-{code}.png")
+    desktop.pull(desktop.on_canvas(259, 124), desktop.on_canvas(300, 160))
+    desktop.press(dialog, "Return")
+    wait(lambda: desktop.times("preview"), "a preview")
+    desktop.screenshot(f"progress-{code}.png")
+    wait(lambda: desktop.times("result"), "the result")
+    desktop.screenshot(f"after-{code}.png")
+    desktop.press(dialog, "Return")
+    wait(lambda: desktop.state().get("records"), "the layer")
+    assert points in desktop.state()["paths"]
 
 
 def test_the_iteration_and_its_loss_are_shown(windows):

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from gimp_desktop import MAIN, OUTPUT, STAY, WATCH, wait
+from gimp_desktop import MAIN, OUTPUT, STAY, wait
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -144,59 +144,6 @@ def test_without_an_image_the_picture_opens_as_one(desktop, fake_daemon):
     wait(lambda: desktop.state().get("images"), "the image")
     assert desktop.state()["images"] == [["Generated: a flower"]]
     wait(lambda: desktop.windows(MAIN), "its window")
-
-
-def test_with_the_embedded_model_a_generated_layer_is_dragged(desktop, real_daemon):
-    """Nothing is faked: the drag starts from the latents of the sampling, without LoRA and inversion; and so it
-    does when it is edited again. The screenshots are those of the documentation."""
-    del real_daemon
-    desktop.open_gimp(
-        f"""
-        PROMPT = "a red flower, blue background"
-        result["call"] = call(
-            None, [], Gimp.RunMode.INTERACTIVE, {NAME!r}, prompt=PROMPT, model="embedded", seed=3)
-        image = Gimp.get_images()[0]
-        layer = image.get_layers()[0]
-        before = describe(image)
-        new_path(image, [(79, 24), (58, 32)])
-        result["drag"] = call(image, [layer], Gimp.RunMode.INTERACTIVE, max_drag_steps=8)
-        old = image.get_layers()[0]
-        result["again"] = call(image, [old], Gimp.RunMode.INTERACTIVE, RE_EDIT)
-        """,
-        WATCH,
-    )
-    window = desktop.wait_for_window(TITLE)
-    desktop.settle()
-    desktop.press(window, "Return")
-    wait(lambda: desktop.times("result"), "the picture", 300)
-    desktop.screenshot("gimp-generate.png")
-    desktop.times_file.unlink()
-    desktop.press(window, "Return")
-    dialog = desktop.open_dialog()
-    wait(lambda: desktop.times("prepared"), "the preparation", 300)
-    desktop.screenshot("generate-embedded-drag.png")
-    desktop.press(dialog, "Return")
-    wait(lambda: desktop.times("result"), "the result", 400)
-    desktop.screenshot("generate-embedded-result.png")
-    desktop.times_file.unlink()
-    desktop.press(dialog, "Return")
-    dialog = desktop.open_dialog("^Re-edit Drag$")
-    wait(lambda: desktop.times("prepared"), "the preparation", 300)
-    desktop.screenshot("gimp-re-edit.png")
-    desktop.pull(desktop.on_canvas(58, 32), desktop.on_canvas(66, 45))
-    desktop.press(dialog, "Return")
-    wait(lambda: desktop.times("result"), "the second result", 400)
-    desktop.screenshot("re-edit-embedded-result.png")
-    desktop.press(dialog, "Return")
-    wait(lambda: desktop.state().get("records"), "the layer")
-    assert desktop.state()["again"] == ["SUCCESS", ""]
-    assert desktop.state()["drag"] == ["SUCCESS", ""]
-    (record,) = desktop.state()["records"]
-    assert record["drags"][0][-1] == pytest.approx((66, 45), abs=1)
-    phases = {phase["phase"] for phase in record["run"]["phases"]}
-    assert "lora" not in phases
-    assert "inversion" not in phases
-    assert record["settings"]["prompt"] == "a red flower, blue background"
 
 
 def test_a_defect_is_told_under_its_own_name(desktop, fake_daemon):

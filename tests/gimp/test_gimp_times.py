@@ -16,7 +16,7 @@ from gimp_desktop import OUTPUT, wait
 from dragdiffusion.client.connection import Connection
 from dragdiffusion.daemon import endpoint as endpoints
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_real_daemon")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real_daemon")]
 ROUNDS = int(os.environ.get("DRAGDIFFUSION_TEST_ROUNDS", "1"))
 
 PICTURE = """

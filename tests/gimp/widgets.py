@@ -155,7 +155,7 @@ def look_at(window, shot):
     while Gtk.events_pending():
         Gtk.main_iteration()
     legible = readable(window)
-    subprocess.run(["import", "-window", "root", shot], check=True)
+    subprocess.run(["import", "-window", "root", "-quality", "15", shot], check=True)  # zlib 1
     reached = reached_by_tab(window)
     widgets = focusable(window)
     return {
