@@ -74,7 +74,7 @@ def _drag_in_tree(places: Places, tree: Path, scene: Path) -> None:
 @contextmanager
 def _daemon(places: Places, environ: Mapping[str, str], endpoint: Path) -> Iterator[None]:
     log = places.demo / "daemon.log"
-    command = [places.daemon, "serve"]
+    command: list[str | Path] = [places.daemon, "serve"]
     with (
         log.open("w", encoding="utf-8") as told,
         subprocess.Popen(command, stdout=told, stderr=told, env=environ) as started,

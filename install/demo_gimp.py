@@ -6,6 +6,7 @@ DEMO_FOLDER holds before.png and scene.json; after.png and drag.xcf are written 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import gi
 
@@ -15,11 +16,11 @@ from gi.repository import Gimp, Gio  # noqa: E402
 FOLDER = Path(os.environ["DEMO_FOLDER"])
 
 
-def demo_file(name):
+def demo_file(name: str) -> Any:
     return Gio.File.new_for_path(str(FOLDER / name))
 
 
-def call(name, image, **properties):
+def call(name: str, image: Any, **properties: Any) -> None:
     """Calls an image procedure of the PDB; raises with its own sentence when it fails."""
     procedure = Gimp.get_pdb().lookup_procedure(name)
     if procedure is None:
@@ -34,7 +35,7 @@ def call(name, image, **properties):
         raise RuntimeError(f"{name}: {Gimp.get_pdb().get_last_error()}")
 
 
-def drag_sample_scene():
+def drag_sample_scene() -> None:
     scene = json.loads((FOLDER / "scene.json").read_text(encoding="utf-8"))
     image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, demo_file("before.png"))
     path = Gimp.Path.new(image, "From the part to its new place")

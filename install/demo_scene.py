@@ -17,7 +17,9 @@ MARGIN = 6  # pixels of selection round what the drag changes
 
 def selection_of(case: DragCase) -> tuple[int, int, int, int]:
     """The ellipse (x, y, width, height) that a user would draw round the part and its new place."""
-    left, top, right, bottom = Image.fromarray(case.mask).getbbox()
+    box = Image.fromarray(case.mask).getbbox()
+    assert box  # a part is moved, so something may change
+    left, top, right, bottom = box
     return left - MARGIN, top - MARGIN, right - left + 2 * MARGIN, bottom - top + 2 * MARGIN
 
 

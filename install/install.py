@@ -6,6 +6,7 @@ Linux and macOS: bash install/install.sh, which looks for a Python that is new e
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shutil
 import subprocess
@@ -111,7 +112,7 @@ def make_daemon(build: str, here: Places) -> None:
 def find_gimp() -> str:
     """ "host", the folder of a Debian 13 tree (gimp_tree.sh), or "" for none."""
     if sys.platform == "linux":
-        command = ["bash", TREE_SCRIPT, "--where", GIMP_TREE]
+        command: list[str | Path] = ["bash", TREE_SCRIPT, "--where", GIMP_TREE]
         told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         return told.stdout.strip()
     return "host" if place_plugin.installed_series() else ""
@@ -151,7 +152,8 @@ def may_install_gimp(*, yes: bool) -> bool:
 
 def place(here: Places, where: str) -> bool:
     """In the GIMP profiles of this user, and that of a GIMP in the Debian 13 tree; by a Python that can make the help pages."""
-    command = [here.python, ROOT / "install" / "place_plugin.py", "place", "--daemon", here.daemon]
+    program = ROOT / "install" / "place_plugin.py"
+    command: list[str | Path] = [here.python, program, "place", "--daemon", here.daemon]
     runs = [command, *([*command, "--profile", profile] for profile in tree_profiles(where))]
     told = [subprocess.run(c, stdout=subprocess.PIPE, text=True, check=True).stdout for c in runs]
     print("".join(told), end="")
@@ -262,7 +264,8 @@ if __name__ == "__main__":
             f"This is Python {sys.version.split()[0]}: the daemon needs 3.10 or newer. Start the installer with one."
         )
     # In order with what the programs print that it calls; and not every console knows every sign.
-    sys.stdout.reconfigure(line_buffering=True, errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, errors="replace")
     chosen = parse(sys.argv[1:])
     try:
         (uninstall if chosen.uninstall else install)(chosen, places())

@@ -33,7 +33,7 @@ step "format, lint, types, import contracts"
 ruff format --check .
 ruff check .
 mypy
-mypy docs/make_*.py docs/take_screenshots.py
+mypy install/*.py docs/make_*.py docs/take_screenshots.py
 PYTHONPATH=gimp_plugin/drag_diffusion lint-imports
 
 step "generated protobuf code"
