@@ -14,6 +14,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +55,18 @@ class Gimp:
     def preferences(self) -> Path:
         """What a GIMP starts with; the gimprc in its profile it writes anew now and then."""
         return self.folder / "preferences"
+
+    @contextmanager
+    def fake_daemon(self, **options: Any) -> Iterator[Any]:
+        """A daemon without a model, announced to the plug-in."""
+        from fakes_plugin.fake_daemon import FakeDaemon
+
+        try:
+            with FakeDaemon(**options) as daemon:
+                self.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+                yield daemon
+        finally:
+            self.endpoint_file.unlink(missing_ok=True)
 
     def command(self, *command: str | Path) -> list[str]:
         where = "/" if self.where == "host" else self.where
@@ -166,12 +179,8 @@ def _own_plug_ins(gimp: Gimp) -> Path:
 @pytest.fixture
 def fake_daemon(gimp: Gimp) -> Iterator[Any]:
     """A daemon without a model, announced to the plug-in."""
-    from fakes_plugin.fake_daemon import FakeDaemon
-
-    with FakeDaemon() as daemon:
-        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+    with gimp.fake_daemon() as daemon:
         yield daemon
-    gimp.endpoint_file.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections import Counter
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from babel.messages import Catalog
 from babel.messages.pofile import read_po
-from fakes_plugin.fake_daemon import FakeDaemon
 from gimp_desktop import OUTPUT, PICTURE, language, make_picture, open_screen, wait
 from PIL import Image
 
@@ -130,8 +128,7 @@ def windows(request, gimp):
     make_picture(gimp.folder / "picture.rgba")
     shutil.copy(Path(__file__).with_name("widgets.py"), gimp.folder)
     theme = LANGUAGES[request.param]
-    with FakeDaemon() as daemon, language(gimp, request.param, theme):
-        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+    with gimp.fake_daemon() as daemon, language(gimp, request.param, theme):
         for desktop in open_screen(gimp, "x".join(map(str, SMALL_SCREEN))):
             desktop.open_gimp("from widgets import *", PICTURE, SHOW_ALL)
             try:
@@ -147,7 +144,6 @@ def windows(request, gimp):
                 shutil.move(shot, picture_of(name, request.param, theme))
             yield {**told, "language": request.param, "theme": theme, "desktop": desktop}
             desktop.finish()
-    gimp.endpoint_file.unlink(missing_ok=True)
 
 
 def canvas_widths(desktop):

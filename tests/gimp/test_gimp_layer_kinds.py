@@ -5,10 +5,7 @@ All kinds run in one GIMP. The daemon without a model inverts colours in sRGB, s
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from fakes_plugin.fake_daemon import FakeDaemon
 
 pytestmark = pytest.mark.slow
 
@@ -237,8 +234,7 @@ def told(gimp):
         ]
         is_there = "hasattr(Gimp, 'LinkLayer')" if name in NEW_IN_3_2 else "True"
         script += f"if {is_there}:\n" + "".join(f"    {line}\n" for line in lines)
-    with FakeDaemon() as daemon:
-        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+    with gimp.fake_daemon():
         return gimp.batch(LOOK, script, timeout=600)
 
 

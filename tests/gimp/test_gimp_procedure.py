@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from fakes_plugin import fake_daemon as fake_daemon_module
-from fakes_plugin.fake_daemon import FakeDaemon
 
 from dragdiffusion_rpc import drag_pb2 as rpc
 
@@ -447,8 +446,7 @@ def told_errors(gimp):
         script += "before = describe(image)\n"
         script += "told = call(image, ([layer] if layer else []) + more, **arguments)\n"
         script += f"result[{name!r}] = [*told, describe(image) == before]\n"
-    with FakeDaemon() as daemon:
-        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+    with gimp.fake_daemon():
         return gimp.batch(script, timeout=300)
 
 
@@ -496,8 +494,7 @@ def test_a_command_that_is_gone(gimp):
 
 
 def test_a_daemon_of_another_version(gimp):
-    with FakeDaemon(version="7.1.0") as daemon:
-        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+    with gimp.fake_daemon(version="7.1.0"):
         told = gimp.batch(PREPARE, 'result["call"] = call(image, [layer])')
     sentence = (
         "The plug-in is version 0.1.0, but the daemon that runs is version 7.1.0: stop the daemon "

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 
 import pytest
-from fakes_plugin.fake_daemon import FakeDaemon
 
 DRAGGED = """
     image = new_image()
@@ -42,11 +40,9 @@ AGAIN = """
 @pytest.fixture(scope="module")
 def dragged(gimp):
     """A file with a drag, made once; and the daemon that made it."""
-    with FakeDaemon() as daemon:
-        gimp.endpoint_file.write_text(json.dumps(daemon.endpoint), encoding="utf-8")
+    with gimp.fake_daemon() as daemon:
         gimp.batch(DRAGGED, FILE, SAVE)
         yield daemon
-    gimp.endpoint_file.unlink(missing_ok=True)
 
 
 @pytest.fixture
