@@ -97,10 +97,10 @@ class Daemon:
         )
         self._server.start()
         try:
-            endpoints.write(self._file, endpoint)
             self._set_health(health_pb2.HealthCheckResponse.SERVING)
-            print(f"dragdiffusion listens on {endpoint.address}", flush=True)
             _log.info("version %s listens on %s", __version__, endpoint.address)
+            endpoints.write(self._file, endpoint)  # last: whoever finds it finds all of that
+            print(f"dragdiffusion listens on {endpoint.address}", flush=True)
             self._queue.submit(lambda _stop: once(self._warm_up), is_edit=False)
             self._watch()
         finally:
