@@ -134,6 +134,7 @@ def test_raw_is_the_model_s_picture_of_the_region(
         (["picture.png", "--point", "a,b:c,d", "-o", "o.png"], "HX,HY:TX,TY"),
         (["picture.png", *DRAG, "-o", "o.nothing"], ".png"),
         (["picture.png", *DRAG, "-o", "no folder/o.png"], "There is no folder"),
+        (["picture.png", *DRAG, "-o", "o.png", "--json", "picture.png/r.json"], "a file, not a"),
         (["picture.png", *DRAG, "-o", "o.png", "--mask", "small.png"], "of one size"),
         (["picture.png", *DRAG, "-o", "o.png", "--model", "none such"], "There is no model"),
         (["picture.png", *DRAG, "-o", "o.png", "--set", "x=1"], "no hyper-parameter"),

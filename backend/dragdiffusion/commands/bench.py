@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, to_request
-from dragdiffusion.commands.json_file import write_json
+from dragdiffusion.commands.outputs import refuse_unwritable, write_json
 from dragdiffusion.evaluation.edits import EditOutcome
 from dragdiffusion.evaluation.report_html import write_html
 from dragdiffusion.evaluation.scene_cases import DragCase
@@ -28,6 +28,8 @@ class BenchOrder:
 
 
 def run_scenes(order: BenchOrder) -> None:
+    refuse_unwritable(order.json)
+    refuse_unwritable(order.html and order.html / "index.html")
     engine = BenchEngine(order.engine)
     report = run_scenes_benchmark(
         lambda case: edit_case(engine, case),

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from dragdiffusion import __version__
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, to_request
-from dragdiffusion.commands.json_file import write_json
+from dragdiffusion.commands.outputs import write_json
 from dragdiffusion.daemon.torch_engine import TorchEngine
 from dragdiffusion.engine.errors import DragDiffusionError
 from dragdiffusion.evaluation import dragbench_html, dragbench_report

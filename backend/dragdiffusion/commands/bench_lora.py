@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, to_request
-from dragdiffusion.commands.json_file import write_json
+from dragdiffusion.commands.outputs import refuse_unwritable, write_json
 from dragdiffusion.engine.config import LoraConfig, Mode
 from dragdiffusion.engine.drag_types import DragRequest
 from dragdiffusion.evaluation.edit_flops import count_edit
@@ -69,6 +69,7 @@ class LoraFigures:
 
 
 def run_lora(order: LoraOrder) -> None:
+    refuse_unwritable(order.json)
     engine = BenchEngine(EngineOrder(mode=order.mode, model=order.model))
     figures = []
     for figure in _figures(engine, order):

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dragdiffusion.commands.bench_engine import BenchEngine, EngineOrder, drain
-from dragdiffusion.commands.json_file import write_json
+from dragdiffusion.commands.outputs import refuse_unwritable, write_json
 from dragdiffusion.daemon.torch_engine import TorchEngine
 from dragdiffusion.engine.config import DragConfig, Mode
 from dragdiffusion.engine.drag_types import (
@@ -126,6 +126,7 @@ class SpeedReport:
 
 
 def run_speed(order: SpeedOrder) -> None:
+    refuse_unwritable(order.json)
     engine = BenchEngine(
         EngineOrder(mode=order.mode, model=order.model, lora_steps=order.lora_steps)
     )

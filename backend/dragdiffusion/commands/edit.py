@@ -18,7 +18,7 @@ from rich.console import Console
 from dragdiffusion.client.connection import Connection, DaemonError, to_pixels
 from dragdiffusion.client.launch import find_or_start_daemon
 from dragdiffusion.commands.errors import BadInput
-from dragdiffusion.commands.json_file import write_json
+from dragdiffusion.commands.outputs import refuse_unwritable, write_json
 from dragdiffusion.commands.progress_bar import ProgressBar
 from dragdiffusion.commands.provenance import read_generation
 from dragdiffusion.engine.config import Mode
@@ -64,7 +64,8 @@ def run_edit(order: EditOrder) -> None:
     if order.generated and made is None:
         raise BadInput(f"{order.input} does not say how it was generated: drag it as it is.")
     mask = None if order.mask is None else open_mask(order.mask, picture.size)
-    refuse_unwritable(order.output)
+    refuse_no_picture(order.output)
+    refuse_unwritable(order.json)
     endpoint = find_or_start_daemon()
     with Connection(endpoint) as daemon, ProgressBar(Console(stderr=True)) as bar:
         request = _request(order, trajectories, picture, mask, daemon)
@@ -137,12 +138,13 @@ def open_mask(path: Path, size: tuple[int, int]) -> Pixels:
     return np.asarray(mask)
 
 
-def refuse_unwritable(path: Path) -> None:
-    """Better now than after the work."""
+def refuse_no_picture(path: Path) -> None:
+    """Where no picture can be written: better now than after the work."""
     if path.suffix.lower() not in Image.registered_extensions():
         raise BadInput(f"{path} has no ending of a picture format: use .png.")
     if not path.absolute().parent.is_dir():
         raise BadInput(f"There is no folder {path.absolute().parent}.")
+    refuse_unwritable(path)
 
 
 def receive(events: Iterator[rpc.DragEvent], bar: ProgressBar) -> EditResult:

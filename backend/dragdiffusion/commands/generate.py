@@ -12,7 +12,7 @@ from rich.console import Console
 
 from dragdiffusion.client.connection import Connection, to_pixels
 from dragdiffusion.client.launch import find_or_start_daemon
-from dragdiffusion.commands.edit import model_for_daemon, refuse_unwritable
+from dragdiffusion.commands.edit import model_for_daemon, refuse_no_picture
 from dragdiffusion.commands.errors import BadInput
 from dragdiffusion.commands.progress_bar import ProgressBar
 from dragdiffusion.commands.provenance import png_text
@@ -40,7 +40,7 @@ def run_generate(order: GenerateOrder) -> None:
         raise BadInput(
             f"{order.output} is no PNG file: only that keeps every pixel and how they were made."
         )
-    refuse_unwritable(order.output)
+    refuse_no_picture(order.output)
     width, height = (None, None) if order.size is None else parse_size(order.size)
     generation = rpc.Generation(
         prompt=order.prompt,
