@@ -19,6 +19,7 @@ from dragdiffusion.client.connection import DaemonError
 from dragdiffusion.client.launch import find_daemon, find_silent_daemon
 from dragdiffusion.commands.cache import find_cache
 from dragdiffusion.commands.errors import BadInput
+from dragdiffusion.commands.outputs import nearest_existing
 from dragdiffusion.daemon import endpoint as endpoints
 from dragdiffusion.engine.errors import DragDiffusionError
 from dragdiffusion.models import catalogue, inventory
@@ -197,7 +198,7 @@ def check_store() -> Iterator[Finding]:
 
 def _is_writable(folder: Path) -> bool:
     """Or can be made."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    existing = nearest_existing(folder)
     return existing.is_dir() and os.access(existing, os.W_OK)
 
 

@@ -19,15 +19,18 @@ def refuse_unwritable(file: Path | None) -> None:
     """
     if file is None:
         return
-    place = file.absolute()
-    if place.is_dir():
+    if file.is_dir():
         raise BadInput(f"{file} is a folder: give the name of a file.")
-    while not place.exists():
-        place = place.parent
+    place = nearest_existing(file.absolute())
     if place != file.absolute() and not place.is_dir():
         raise BadInput(f"{file} cannot be written: {place} is a file, not a folder.")
     if not os.access(place, os.W_OK):
         raise BadInput(f"{file} cannot be written: you may not change {place}.")
+
+
+def nearest_existing(path: Path) -> Path:
+    """It, or the folder in which the missing ones above it would be made."""
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
